@@ -1,0 +1,1 @@
+"""Brain-inspired memory and computing, simulated."""

@@ -1,0 +1,87 @@
+"""Parameters of a model: frozen, keyword-only, validated, and readable back from their repr."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from typing import Any, Self
+
+from biomem.errors import ParameterError
+
+__all__ = ["Params"]
+
+
+class Params:
+    """Base class of every parameter set.
+
+    A subclass is a ``@dataclass(frozen=True, kw_only=True)`` whose ``__post_init__`` validates
+    with `biomem.errors.require`. Values are what the user typed, in SI units; coefficients are
+    derived once, by the model. A field may itself be a `Params`, a number, a string, a bool,
+    ``None``, or a tuple of these: exactly what JSON can carry. No arrays: those are weights.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class Decay(Params):
+    ...     tau: float = 0.02  # s
+    >>> Decay().replace(tau=0.5)
+    Decay(tau=0.5)
+    >>> Decay.from_dict({"tau": 1.0})
+    Decay(tau=1.0)
+    """
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with `changes` applied and validated."""
+        known = {f.name for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        for name in changes:
+            if name not in known:
+                raise ParameterError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has {sorted(known)}"
+                )
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the parameters as JSON-compatible values, nested sets as nested dicts."""
+        return {
+            f.name: _plain(getattr(self, f.name))
+            for f in dataclasses.fields(self)  # type: ignore[arg-type]
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build the set from `to_dict`'s result; unknown or missing names are refused."""
+        fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - set(fields))
+        if unknown:
+            raise ParameterError(
+                f"{cls.__name__} has no parameter {unknown[0]!r}; it has {sorted(fields)}"
+            )
+        hints = typing.get_type_hints(cls)
+        return cls(**{name: _typed(hints[name], value) for name, value in values.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Params):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    """Undo what JSON did to `value`: dicts back to parameter sets, lists back to tuples."""
+    options = typing.get_args(hint) if _is_union(hint) else (hint,)
+    for option in options:
+        if isinstance(value, dict) and isinstance(option, type) and issubclass(option, Params):
+            return option.from_dict(value)
+        if isinstance(value, list) and typing.get_origin(option) is tuple:
+            args = [a for a in typing.get_args(option) if a is not Ellipsis]
+            hints = args if len(args) == len(value) else (args[:1] or [Any]) * len(value)
+            return tuple(_typed(h, v) for h, v in zip(hints, value, strict=True))
+    return value
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
