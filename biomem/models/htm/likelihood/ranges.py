@@ -18,7 +18,7 @@ def range_rule(value: float, minimum: float, maximum: float, fraction: float = 0
 
     Plain scalars in, plain scalar out; `biomem.models.htm.likelihood.cpu.range_rule` is this
     function compiled. The caller keeps the range: start from ``minimum=inf, maximum=-inf`` and
-    widen it *after* the question.
+    widen it *after* the question. A range so wide that it overflows has no outside.
 
     Examples
     --------
