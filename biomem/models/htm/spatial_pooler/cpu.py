@@ -3,14 +3,13 @@
 What makes it fast: overlaps are column sums of a 0/1 byte matrix ``[input, column]``, which
 vectorise; winners come from bisecting for the k-th largest key (floats of one sign order like
 their bits); only the winners' permanences are read, by one straight loop that lowers all of them
-and a short one that puts back and raises the few under active inputs. Those are found without a
-search: a bitmap of each pool, with the number of synapses before each word of it.
+and a short one that raises the few under active inputs instead (`layout` says how it finds them).
 """
 
 from __future__ import annotations
 
 import weakref
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -18,15 +17,18 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from biomem.models.htm.spatial_pooler.layout import (
+    Constants,
+    Scratch,
+    make_constants,
+    make_scratch,
+)
 from biomem.models.htm.spatial_pooler.model import (
-    EPSILON,
     UPDATE_PERIOD,
     SpatialPooler,
     SpatialPoolerOutput,
     SpatialPoolerState,
-    connected_at,
 )
-from biomem.models.htm.spatial_pooler.params import SpatialPoolerParams
 
 __all__ = ["Constants", "Scratch", "make_constants", "make_scratch", "scan", "tick"]
 
@@ -34,107 +36,6 @@ _ZERO = np.float32(0)
 _ONE = np.float32(1)
 _BLOCK = 252
 """Inputs summed in bytes before the sums are widened: a multiple of 4 that cannot overflow."""
-
-
-class Constants(NamedTuple):
-    """Parameters and pools in the form the kernel reads; made by `make_constants`."""
-
-    pools: NDArray[np.int32]
-    pool_bits: NDArray[np.uint64]
-    pool_rank: NDArray[np.int32]
-    input_at: NDArray[np.int32]
-    columns_per_input: float
-    sheet: tuple[int, int]
-    rank: int
-    wrap: bool
-    learn: bool
-    global_inhibition: bool
-    boosting: bool
-    density: float
-    n_active: int
-    stimulus: int
-    active_inc: np.float32
-    inactive_dec: np.float32
-    perm_connected: np.float32
-    connected_at: np.float32
-    weak_bump: np.float32
-    duty_period: int
-    min_share: np.float32
-    boost_strength: float
-
-
-class Scratch(NamedTuple):
-    """Buffers that one call of `tick` writes and the next overwrites."""
-
-    sums: NDArray[np.uint8]
-    overlaps: NDArray[np.int32]
-    keys: NDArray[np.int32]
-    flags: NDArray[np.uint8]
-    winners: NDArray[np.int32]
-    slots: NDArray[np.int32]
-    raised: NDArray[np.float32]
-    crossed: NDArray[np.uint8]
-    inputs: NDArray[np.int32]
-
-
-def make_constants(params: SpatialPoolerParams, pools: NDArray[np.int32]) -> Constants:
-    """Return what the kernel needs to know of a Spatial Pooler.
-
-    Parameters
-    ----------
-    pools : array of int32, shape ``(column, synapse)``
-        The ``pools`` of the model's weights.
-    """
-    n_words = (params.n_inputs + 63) // 64
-    member = np.zeros((len(pools), n_words * 64), np.uint8)
-    column, synapse = np.nonzero(pools >= 0)
-    member[column, pools[column, synapse]] = 1
-    bits = np.packbits(member, axis=1, bitorder="little").view("<u8").astype(np.uint64)
-    per_word = member.reshape(len(pools), n_words, 64).sum(axis=2, dtype=np.int32)
-    shapes = zip(params.column_shape, params.input_shape, strict=True)
-    rank = len(params.input_shape)
-    rows, columns = params.column_shape if len(params.column_shape) == 2 else (1, params.n_columns)
-    return Constants(
-        pools=np.array(pools, np.int32),
-        pool_bits=bits,
-        pool_rank=np.cumsum(per_word, axis=1, dtype=np.int32) - per_word,
-        input_at=np.array(np.indices(params.input_shape).reshape(rank, -1), np.int32),
-        columns_per_input=sum(c / i for c, i in shapes) / rank,
-        sheet=(rows, columns),
-        rank=rank,
-        wrap=params.wrap_around,
-        learn=params.learn,
-        global_inhibition=params.global_inhibition,
-        boosting=params.boost_strength >= EPSILON,
-        density=params.local_area_density or 0.0,
-        n_active=params.n_active or 0,
-        stimulus=params.stimulus_threshold,
-        active_inc=np.float32(params.perm_active_inc),
-        inactive_dec=np.float32(params.perm_inactive_dec),
-        perm_connected=np.float32(params.perm_connected),
-        connected_at=connected_at(params),
-        weak_bump=np.float32(params.perm_connected / 10),
-        duty_period=params.duty_cycle_period,
-        min_share=np.float32(params.min_pct_overlap_duty_cycle),
-        boost_strength=float(params.boost_strength),
-    )
-
-
-def make_scratch(constants: Constants) -> Scratch:
-    """Return fresh buffers for one stream."""
-    n_columns, n_synapses = constants.pools.shape
-    n_inputs = constants.input_at.shape[1]
-    return Scratch(
-        sums=np.zeros(n_columns, np.uint8),
-        overlaps=np.zeros(n_columns, np.int32),
-        keys=np.zeros(n_columns, np.int32),
-        flags=np.zeros((n_columns + 7) // 8 * 8, np.uint8),
-        winners=np.zeros(n_columns, np.int32),
-        slots=np.zeros(n_inputs, np.int32),
-        raised=np.zeros(n_inputs, np.float32),
-        crossed=np.zeros((n_synapses + 7) // 8 * 8, np.uint8),
-        inputs=np.zeros(n_inputs + 1, np.int32),
-    )
 
 
 @intrinsic
@@ -253,9 +154,9 @@ def _inhibit_locally(keys, radius, floor, constants, winners):
 
 
 @njit(cache=True)
-def _lift(permanences, connected, constants, c):
+def _lift(row, connected, constants, c):
     """Lift all of column `c` until `stimulus` synapses connect: `model.raise_to_stimulus`."""
-    row, pool = permanences[c], constants.pools[c]
+    pool = constants.pools[c]
     count = 0
     for s in range(row.size):
         count += row[s] >= constants.connected_at
@@ -263,7 +164,9 @@ def _lift(permanences, connected, constants, c):
         return
     bar = np.empty(1, np.int32)
     bar[0] = _kth_largest(row.view(np.int32), constants.stimulus)
-    _raise_all(row, pool, connected, constants, constants.perm_connected - bar.view(np.float32)[0], c)
+    _raise_all(
+        row, pool, connected, constants, constants.perm_connected - bar.view(np.float32)[0], c
+    )
 
 
 @njit(cache=True)
@@ -277,43 +180,44 @@ def _raise_all(row, pool, connected, constants, amount, c):
 @njit(cache=True)
 def _adapt(permanences, connected, constants, scratch, active_inputs, winners):
     """Move the winners' permanences towards the input: `model.adapt`."""
-    slots, raised, crossed = scratch.slots, scratch.raised, scratch.crossed
+    slots, moved, crossed = scratch.slots, scratch.moved, scratch.crossed
     inc, dec, at = constants.active_inc, constants.inactive_dec, constants.connected_at
-    n_synapses = constants.pools.shape[1]
     crossings = crossed.view(np.uint64)
     for w in range(winners.size):
         c = winners[w]
-        n = 0
-        for j in range(active_inputs.size):
-            i = active_inputs[j]
-            word, shift = constants.pool_bits[c, i >> 6], np.uint64(i & 63)
-            below = word & ((np.uint64(1) << shift) - np.uint64(1))
-            slots[n] = constants.pool_rank[c, i >> 6] + _ones(below)
-            n += np.int64((word >> shift) & np.uint64(1))
+        row = permanences[c]
+        # The straight pass comes first: it brings the row into the cache for the scattered one.
+        for s in range(row.size):
+            moved[s] = max(row[s] - dec, _ZERO)
+        n = _find_slots(constants, c, active_inputs, slots)
         for j in range(n):
-            raised[j] = min(permanences[c, slots[j]] + inc, _ONE)
+            moved[slots[j]] = min(row[slots[j]] + inc, _ONE)
         n_crossed = 0
-        for s in range(n_synapses):
-            old = permanences[c, s]
-            new = max(old - dec, _ZERO)
-            permanences[c, s] = new
-            lost = (old >= at) & (new < at)
-            crossed[s] = lost
-            n_crossed += lost
-        for j in range(n):
-            s = slots[j]
-            crossed[s] = 0
-            permanences[c, s] = raised[j]
-            if raised[j] >= at:
-                connected[constants.pools[c, s], c] = 1
+        for s in range(row.size):
+            crossed[s] = (row[s] >= at) ^ (moved[s] >= at)
+            n_crossed += crossed[s]
+            row[s] = moved[s]
         if n_crossed > 0:
             for word in range(crossings.size):
                 if crossings[word] != np.uint64(0):
-                    for s in range(8 * word, min(8 * word + 8, n_synapses)):
+                    for s in range(8 * word, min(8 * word + 8, row.size)):
                         if crossed[s]:
-                            connected[constants.pools[c, s], c] = 0
+                            connected[constants.pools[c, s], c] ^= 1
         if constants.stimulus > 0:
-            _lift(permanences, connected, constants, c)
+            _lift(row, connected, constants, c)
+
+
+@njit(cache=True)
+def _find_slots(constants, c, active_inputs, slots):
+    """Write the synapses of column `c` to active inputs; return how many there are."""
+    n = 0
+    for j in range(active_inputs.size):
+        i = active_inputs[j]
+        word, shift = constants.pool_bits[c, i >> 6], np.uint64(i & 63)
+        below = word & ((np.uint64(1) << shift) - np.uint64(1))
+        slots[n] = constants.pool_rank[c, i >> 6] + _ones(below)  # pyright: ignore[reportCallIssue]
+        n += np.int64((word >> shift) & np.uint64(1))
+    return n
 
 
 @njit(cache=True)
@@ -446,14 +350,11 @@ def tick(state, constants, scratch, active_inputs, tick):
     """
     overlaps, keys = scratch.overlaps, scratch.keys
     _count_overlaps(state.connected, active_inputs, scratch.sums, overlaps)
-    floor = np.int32(constants.stimulus)
+    floor = constants.stimulus_key
     if constants.boosting:
         values = keys.view(np.float32)
         for c in range(keys.size):
             values[c] = np.float32(overlaps[c]) * state.boost[c]
-        bits = np.empty(1, np.float32)
-        bits[0] = np.float32(constants.stimulus)
-        floor = bits.view(np.int32)[0]
     else:
         keys = overlaps
     if constants.global_inhibition:

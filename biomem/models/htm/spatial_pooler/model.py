@@ -50,9 +50,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biomem.engine.model import Field, Model
-from biomem.engine.random import Stream, uniform32
+from biomem.models.htm.spatial_pooler.draws import draw_permanences, draw_pools
 from biomem.models.htm.spatial_pooler.params import SpatialPoolerParams
-from biomem.models.htm.spatial_pooler.topology import centre_of, neighbour_table
+from biomem.models.htm.spatial_pooler.topology import neighbour_table
 from biomem.typing import Array
 
 if TYPE_CHECKING:
@@ -63,8 +63,6 @@ __all__ = ["SpatialPooler", "SpatialPoolerOutput", "SpatialPoolerState", "advanc
 EPSILON = 1e-6
 UPDATE_PERIOD = 50
 """Iterations between two updates of the inhibition radius and the minimum duty cycles."""
-
-_COLUMNS_PER_DRAW = 64
 
 
 class SpatialPoolerState(NamedTuple):
@@ -88,54 +86,6 @@ class SpatialPoolerOutput(NamedTuple):
 def connected_at(params: SpatialPoolerParams) -> np.float32:
     """Return the smallest permanence of a connected synapse."""
     return np.float32(params.perm_connected - EPSILON)
-
-
-def draw_pools(params: SpatialPoolerParams, rng: Rng) -> NDArray[np.int32]:
-    """Draw the inputs each column may connect to.
-
-    Of the inputs in reach, those with the smallest hash of ``(seed, input, column)`` are taken:
-    independent of any order, so of the backend too.
-
-    Returns
-    -------
-    array of int32, shape ``(column, synapse)``
-        Ascending in each row, padded with -1 at the end where clipped edges leave fewer.
-    """
-    areas = [
-        params.input_area(centre_of(column, params.column_shape, params.input_shape))
-        for column in range(params.n_columns)
-    ]
-    width = params.pool_size(max(map(len, areas)))
-    pools = np.full((params.n_columns, width), -1, np.int32)
-    for first in range(0, params.n_columns, _COLUMNS_PER_DRAW):
-        block = areas[first : first + _COLUMNS_PER_DRAW]
-        columns = np.repeat(np.arange(first, first + len(block)), [len(a) for a in block])
-        words = rng.words(Stream.SP_POOL, np.concatenate(block), batch=columns).astype(np.uint64)
-        keys = words[:, 0] << np.uint64(32) | words[:, 1]
-        start = 0
-        for column, area in enumerate(block, first):
-            order = np.argsort(keys[start : start + len(area)], kind="stable")
-            size = params.pool_size(len(area))
-            pools[column, :size] = np.sort(area[order[:size]])
-            start += len(area)
-    return pools
-
-
-def draw_permanences(
-    params: SpatialPoolerParams, pools: NDArray[np.int32], rng: Rng
-) -> NDArray[np.float32]:
-    """Draw initial permanences: half of them connected, uniform on either side of the threshold."""
-    theta = np.float32(params.perm_connected)
-    permanences = np.zeros(pools.shape, np.float32)
-    for first in range(0, len(pools), _COLUMNS_PER_DRAW):
-        block = pools[first : first + _COLUMNS_PER_DRAW]
-        columns = np.arange(first, first + len(block))[:, None]
-        words = rng.words(Stream.SP_PERMANENCE, np.maximum(block, 0), batch=columns)
-        share = uniform32(words[..., 1])
-        above = theta + share * (np.float32(1) - theta)
-        drawn = np.where(words[..., 0] >> np.uint32(31) == 1, above, share * theta)
-        permanences[first : first + len(block)] = np.where(block >= 0, drawn, np.float32(0))
-    return raise_to_stimulus(permanences, pools, params)
 
 
 def connections(
@@ -297,9 +247,9 @@ def inhibition_radius(connected: NDArray[np.uint8], params: SpatialPoolerParams)
     extent = 0
     for axis, size in enumerate(params.input_shape):
         others = tuple(a for a in range(len(params.input_shape)) if a != axis)
-        sheet = connected.reshape(*params.input_shape, -1).any(axis=others)
+        sheet: NDArray[np.bool_] = np.any(connected.reshape(*params.input_shape, -1), axis=others)
         first, last = sheet.argmax(axis=0), size - 1 - sheet[::-1].argmax(axis=0)
-        extent += int(np.where(sheet.any(axis=0), last - first + 1, 0).sum())
+        extent += int(np.where(np.any(sheet, axis=0), last - first + 1, 0).sum())
     rank = len(params.input_shape)
     span = extent / (params.n_columns * rank)
     shapes = zip(params.column_shape, params.input_shape, strict=True)
@@ -368,7 +318,7 @@ class SpatialPooler(Model):
     """Turns binary patterns of any density into sparse codes of a fixed density.
 
     Similar inputs get overlapping codes; learning makes the code of what is frequent stable and
-    specific, boosting lets all columns take part. Equations: `biomem.models.htm.spatial_pooler.model`.
+    specific, boosting lets all columns take part. The equations stand at the top of this module.
 
     Do not use it where the input must be recovered from the code, for inputs with a handful of
     active bits (columns then tie and win by index), or with learning on in a stream that must give
@@ -416,8 +366,10 @@ class SpatialPooler(Model):
 
     def init_state(self, batch: int, rng: Rng) -> SpatialPoolerState:
         """Return permanences drawn from `rng`, no duty cycles and neutral boosts."""
-        permanences = draw_permanences(self.params, self.weights["pools"], rng)
-        connected = connections(permanences, self.weights["pools"], self.params)
+        pools = self.weights["pools"]
+        drawn = draw_permanences(self.params, pools, rng)
+        permanences = raise_to_stimulus(drawn, pools, self.params)
+        connected = connections(permanences, pools, self.params)
         zeros = np.zeros(self.params.n_columns, np.float32)
         return SpatialPoolerState(
             permanences=permanences,

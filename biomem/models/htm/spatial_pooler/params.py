@@ -180,7 +180,7 @@ class SpatialPoolerParams(Params):
                 not self.global_inhibition or math.floor(density * n_columns) >= 1,
                 f"at least 1/{n_columns}, so that one of {n_columns} columns can win",
             )
-        else:
+        if n_active is not None:
             ok = _is_int(n_active, 1) and n_active <= n_columns // 2
             require(self, "n_active", ok, f"an int in [1, {n_columns // 2}], half the columns")
 
