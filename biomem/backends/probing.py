@@ -7,7 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from biomem.errors import BackendUnavailable, ParameterError
 
@@ -107,7 +107,7 @@ def require(name: str) -> Probe:
 
 def cupy_wheels() -> list[str]:
     """Return the installed CuPy distributions; more than one break each other."""
-    names = {d.metadata["Name"].lower() for d in importlib.metadata.distributions(name=None)}
+    names = {d.metadata["Name"].lower() for d in importlib.metadata.distributions()}
     return sorted(n for n in names if n == "cupy" or n.startswith(("cupy-cuda", "cupy-rocm")))
 
 
@@ -158,25 +158,32 @@ def _probe_cuda() -> Probe:
         return no(_line(error))
 
 
+class _Unusable(Exception):
+    """The message is the whole reason."""
+
+
 def _run_one_element() -> str:
     import cupy
     from numba import cuda
 
     if not cupy.cuda.is_available():
-        raise RuntimeError(f"CuPy {cupy.__version__} finds no CUDA device or no driver")
+        raise _Unusable(f"CuPy {cupy.__version__} finds no CUDA device or no driver")
     if not cuda.is_available():
-        raise RuntimeError("numba.cuda finds no CUDA driver or no libNVVM")
+        raise _Unusable("numba.cuda finds no CUDA driver or no libNVVM")
 
     def add_one(a):
         a[0] += 1
 
     array = cupy.ones(1)
-    cuda.jit(add_one)[1, 1](array)
+    kernel: Any = cuda.jit(add_one)
+    kernel[1, 1](array)
     if float(array[0]) != 2.0:
-        raise RuntimeError("a one-element kernel gave a wrong result")
+        raise _Unusable("a one-element kernel gave a wrong result")
     properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
     return f"{properties['name'].decode()}, CuPy {cupy.__version__}"
 
 
 def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    text = " ".join(str(error).split())
+    kind = "" if isinstance(error, _Unusable) else f"{type(error).__name__}: "
+    return f"{kind}{text}"[:300]

@@ -23,6 +23,10 @@ _MASK = np.uint64(0xFFFFFFFF)
 @njit(cache=True)
 def philox4x32(c0, c1, c2, c3, k0, k1):
     """Encrypt one counter of four uint32 with a key of two uint32; return four uint32."""
+    c1 = np.uint32(c1)
+    c3 = np.uint32(c3)
+    k0 = np.uint32(k0)
+    k1 = np.uint32(k1)
     for _ in range(10):
         p0 = _MULTIPLIER_0 * np.uint64(c0)
         p1 = _MULTIPLIER_1 * np.uint64(c2)
