@@ -68,12 +68,17 @@ def test_taxi_series_starts_and_ends_where_it_should(nab: Path) -> None:
     assert (taxi.values.dtype, len(taxi.values), taxi.values[0]) == (np.float64, 10320, 10844.0)
 
 
-def test_every_window_holds_a_label(nab: Path) -> None:
-    corpus = NAB(nab)
+def test_labels_lie_in_windows_save_for_the_known_stray(nab: Path) -> None:
+    corpus, strays, labels = NAB(nab), [], 0
     for file in corpus.files:
-        windows, labels = corpus.windows(file), corpus.labels(file)
-        inside = (labels[:, None] >= windows[:, 0]) & (labels[:, None] <= windows[:, 1])
-        assert inside.any(axis=0).all(), file
+        windows, stamps = corpus.windows(file), corpus.labels(file)
+        inside = (stamps[:, None] >= windows[:, 0]) & (stamps[:, None] <= windows[:, 1])
+        strays += [(file, str(stamp)) for stamp in stamps[~inside.any(axis=1)]]
+        labels += len(stamps)
+    # The published files disagree here by one hour.
+    name = "realAWSCloudwatch/iio_us-east-1_i-a2eb1cd9_NetworkIn.csv"
+    assert strays == [(name, "2013-10-10T09:35:00")]
+    assert labels == 120
 
 
 def test_environment_gives_the_root(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
