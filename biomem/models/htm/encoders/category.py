@@ -12,7 +12,7 @@ from biomem.errors import InputError, require
 from biomem.models.htm.encoders.hashing import murmur3_bytes
 from biomem.models.htm.encoders.rdse import RDSE
 from biomem.models.htm.encoders.scalar import ScalarEncoder
-from biomem.models.htm.encoders.values import LARGEST_SIZE, one_of, require_int
+from biomem.models.htm.encoders.values import LARGEST_SIZE, one_of, plain, require_int
 
 __all__ = ["CategoryEncoder", "Vocabulary"]
 
@@ -96,6 +96,7 @@ class CategoryEncoder(Params):
     seed: int = 42
 
     def __post_init__(self) -> None:
+        plain(self)
         # An identifier below 2**32 times the active bits stays exact in float64.
         require_int(self, "active_bits", 1, 2**20)
         if one_of(self, "categories", "total_bits") == "categories":

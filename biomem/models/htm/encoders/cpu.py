@@ -82,19 +82,15 @@ def rdse_bits(x, resolution, n, w, seed, truncate, out, start, offset):
         whole = np.int64(1) << np.int64(31)
     key = np.uint32(whole & np.int64(0xFFFFFFFF))
     modulus = np.uint32(n)
-    count = start
     for j in range(w):
         word = murmur3_word(np.uint32(key + np.uint32(j)), np.uint32(seed))
-        bit = np.int32(np.int64(word % modulus) + offset)
-        at = count
-        while at > start and out[at - 1] > bit:
-            at -= 1
-        if at > start and out[at - 1] == bit:
-            continue
-        for i in range(count, at, -1):
-            out[i] = out[i - 1]
-        out[at] = bit
-        count += 1
+        out[start + j] = np.int64(word % modulus) + offset
+    out[start : start + w].sort()
+    count = start + 1
+    for j in range(start + 1, start + w):
+        if out[j] != out[count - 1]:
+            out[count] = out[j]
+            count += 1
     return count
 
 

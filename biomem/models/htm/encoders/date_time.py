@@ -15,7 +15,7 @@ from biomem.engine.params import Params
 from biomem.engine.sdr import SDR
 from biomem.errors import InputError, ParameterError, require
 from biomem.models.htm.encoders.scalar import ScalarEncoder
-from biomem.models.htm.encoders.values import number
+from biomem.models.htm.encoders.values import number, plain
 
 __all__ = ["EARLIEST", "LATEST", "DateTimeEncoder", "WallClock", "wall_clock"]
 
@@ -110,6 +110,7 @@ class DateTimeEncoder(Params):
     tz: str = "UTC"
 
     def __post_init__(self) -> None:
+        plain(self)
         if not self.parts:
             raise ParameterError(
                 "DateTimeEncoder needs at least one of season, day_of_week, weekend, custom_days, "

@@ -20,12 +20,24 @@ from biomem.models.htm.encoders.values import (
     LARGEST_SIZE,
     number,
     one_of,
+    plain,
     require_int,
     require_real,
     round_half_away,
 )
 
-__all__ = ["RDSE"]
+__all__ = ["RDSE", "confusion_chance"]
+
+
+def confusion_chance(size: int, w: int) -> float:
+    """Return the probability that one of 1000 random codes overlaps a given one by > w/3.
+
+    htm.core draws the thousand and throws; the overlap is hypergeometric, so that nothing needs
+    to be drawn. Exact integers: meant for `size` or `w` small enough to matter.
+    """
+    bad = sum(math.comb(w, k) * math.comb(size - w, w - k) for k in range(int(0.33 * w) + 1, w + 1))
+    one = bad / math.comb(size, w)
+    return 1.0 if one >= 1 else -math.expm1(1000 * math.log1p(-one))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +95,7 @@ class RDSE(Params):
     Warns
     -----
     BiomemWarning
-        Unrelated codes would overlap by more than a third of w too often to be told apart.
+        Hash form: `confusion_chance` is one half or more.
 
     References
     ----------
@@ -108,6 +120,7 @@ class RDSE(Params):
     compat: Literal["biomem", "htmcore"] = "biomem"
 
     def __post_init__(self) -> None:
+        plain(self)
         require_int(self, "size", 1, LARGEST_SIZE)
         if one_of(self, "active_bits", "sparsity") == "active_bits":
             require_int(self, "active_bits", 1, self.size)
@@ -145,20 +158,14 @@ class RDSE(Params):
             )
 
     def _warn_of_chance_overlap(self) -> None:
-        # htm.core draws 1000 pairs and throws if one overlaps by more than a third; the chance
-        # of that has a closed form, so nothing needs to be drawn.
-        n, w = self.size, self.w
-        if n >= 1000 and w >= 10:
+        if self.size >= 1000 and self.w >= 10:
             return
-        bad = sum(
-            math.comb(w, k) * math.comb(n - w, w - k) for k in range(int(0.33 * w) + 1, w + 1)
-        )
-        one = bad / math.comb(n, w)
-        chance = 1.0 if one >= 1 else -math.expm1(1000 * math.log1p(-one))
+        chance = confusion_chance(self.size, self.w)
         if chance >= 0.5:
             warnings.warn(
-                f"RDSE(size={n}, active bits {w}): of 1000 unrelated codes one overlaps another "
-                f"by more than a third with probability {chance:.2g}; use a larger size",
+                f"RDSE(size={self.size}, active bits {self.w}): of 1000 unrelated codes one "
+                f"overlaps a given one by more than a third with probability {chance:.2g}; "
+                "use a larger size",
                 BiomemWarning,
                 stacklevel=4,
             )

@@ -16,6 +16,7 @@ from biomem.models.htm.encoders.values import (
     LARGEST_SIZE,
     number,
     one_of,
+    plain,
     require_int,
     require_real,
     round_half_away,
@@ -76,6 +77,7 @@ class ScalarEncoder(Params):
     clip_input: bool = False
 
     def __post_init__(self) -> None:
+        plain(self)
         require_real(self, "minimum")
         require_real(self, "maximum")
         require(self, "maximum", self.maximum > self.minimum, f"> minimum ({self.minimum!r})")

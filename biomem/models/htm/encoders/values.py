@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import operator
 from typing import Any
 
+import numpy as np
+
 from biomem.errors import InputError, ParameterError, require
 
-__all__ = ["LARGEST_SIZE", "number", "one_of", "require_int", "require_real", "round_half_away"]
+__all__ = [
+    "LARGEST_SIZE",
+    "number",
+    "one_of",
+    "plain",
+    "require_int",
+    "require_real",
+    "round_half_away",
+]
 
 LARGEST_SIZE = 2**31 - 1
 """Bits are int32, so no encoder has more of them."""
@@ -42,9 +53,21 @@ def round_half_away(x: float) -> float:
     return math.copysign(whole + 1 if abs(x) - whole >= 0.5 else whole, x)
 
 
+def plain(owner: Any) -> None:
+    """Turn NumPy scalars among the fields of a new parameter set into Python numbers.
+
+    A resolution is often computed with NumPy; ``repr`` and JSON should still show a number.
+    """
+    for field in dataclasses.fields(owner):
+        value = getattr(owner, field.name)
+        if isinstance(value, np.generic):
+            object.__setattr__(owner, field.name, value.item())
+
+
 def one_of(owner: object, *names: str) -> str:
     """Return which of `names` was given, or refuse none and more than one of them."""
-    given = [name for name in names if getattr(owner, name) not in (None, False)]
+    values = ((name, getattr(owner, name)) for name in names)
+    given = [name for name, value in values if value is not None and value is not False]
     if len(given) != 1:
         shown = ", ".join(f"{name}={getattr(owner, name)!r}" for name in given) or "none of them"
         raise ParameterError(
