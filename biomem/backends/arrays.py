@@ -94,7 +94,8 @@ def to_backend(name: str, array: Array, *, device: str | None = None) -> Array:
 
 
 def _refuse_odd(name: str, array: np.ndarray) -> None:
-    if array.dtype.kind not in "biufc" or array.dtype.itemsize > 16:
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if not (kind in "biuf" and size <= 8) and not (kind == "c" and size <= 16):
         raise InputError(
             f"backend {name!r} holds bool, integer, float and complex arrays, "
             f"got dtype {array.dtype}"

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from biomem.backends.probing import Probe
+from biomem.backends.probing import Probe, one_line
 from biomem.errors import BackendUnavailable, BiomemError, ParameterError
 
 __all__ = [
@@ -75,7 +75,8 @@ class DeviceKernel:
     reference : callable
         NumPy function of the same arguments that fills the same arrays in place.
     case : callable
-        ``case(seed) -> Launch``; under 2000 threads, since the simulator runs them in Python.
+        ``case(seed) -> Launch``; under 2000 threads and at most 32 a block, since the simulator
+        runs each in Python.
     rtol : float
         Allowed relative difference of floats; 0 demands equal bits. Integers are always exact.
     """
@@ -264,6 +265,6 @@ def compiler() -> Probe:
     except Exception as error:
         # The libraries are searched lazily, and each implementation fails in its own way:
         # NvvmSupportError, RuntimeError, FileNotFoundError, DynamicLibNotFoundError ...
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+        reason = one_line(error)
         return Probe("ptx", False, reason, PTX_INSTALL)
     return Probe("ptx", True, f"numba.cuda ({kind})", "")

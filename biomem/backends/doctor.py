@@ -53,7 +53,8 @@ def doctor_report() -> list[Finding]:
 def _versions() -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} ({sys.executable})")
     yield Finding("platform", platform.platform())
-    for package in ("biomem", *_REQUIRED):
+    yield Finding("biomem", version_of("biomem") or "a checkout, not installed")
+    for package in _REQUIRED:
         version = version_of(package)
         yield Finding(
             package,

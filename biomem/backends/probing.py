@@ -6,12 +6,22 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import textwrap
 from functools import cache
 from typing import Any, NamedTuple
 
 from biomem.errors import BackendUnavailable, ParameterError
 
-__all__ = ["NAMES", "Probe", "cupy_wheels", "probe", "require", "version_of"]
+__all__ = [
+    "NAMES",
+    "Probe",
+    "check_name",
+    "cupy_wheels",
+    "one_line",
+    "probe",
+    "require",
+    "version_of",
+]
 
 NAMES = ("numpy", "numba", "cuda", "torch")
 """The backends, in the order in which they are shown."""
@@ -22,6 +32,10 @@ _INSTALL = {
     "cuda": 'pip install "biomem[cuda12]" or "biomem[cuda13]", whichever matches the driver',
     "torch": 'pip install "biomem[torch]"',
 }
+
+
+class _Unusable(Exception):
+    """The message is the whole reason."""
 
 
 class Probe(NamedTuple):
@@ -59,6 +73,12 @@ def check_name(name: str, *more: str) -> None:
     allowed = (*more, *NAMES)
     if name not in allowed:
         raise ParameterError(f"backend must be one of {', '.join(allowed)}, got {name!r}")
+
+
+def one_line(error: BaseException) -> str:
+    """Return the kind and the first 200 characters of an error, without line breaks."""
+    kind = "" if isinstance(error, _Unusable) else f"{type(error).__name__}: "
+    return textwrap.shorten(f"{kind}{error}", 200, placeholder=" ...")
 
 
 def probe(name: str, *, deep: bool = False) -> Probe:
@@ -122,7 +142,7 @@ def _probe_package(name: str, deep: bool) -> Probe:
         except Exception as error:
             # A package built against another NumPy fails with whatever its start-up raises.
             return Probe(
-                name, False, f"import {name} fails: {_line(error)}", _INSTALL[name], version
+                name, False, f"import {name} fails: {one_line(error)}", _INSTALL[name], version
             )
     return Probe(name, True, f"{name} {version}", "", version)
 
@@ -155,11 +175,7 @@ def _probe_cuda() -> Probe:
     except Exception as error:
         # No driver, no device, a driver older than the runtime, a missing compiler library:
         # RuntimeErrors and OSErrors of several packages, none of them an ImportError.
-        return no(_line(error))
-
-
-class _Unusable(Exception):
-    """The message is the whole reason."""
+        return no(one_line(error))
 
 
 def _run_one_element() -> str:
@@ -181,9 +197,3 @@ def _run_one_element() -> str:
         raise _Unusable("a one-element kernel gave a wrong result")
     properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
     return f"{properties['name'].decode()}, CuPy {cupy.__version__}"
-
-
-def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    kind = "" if isinstance(error, _Unusable) else f"{type(error).__name__}: "
-    return f"{kind}{text}"[:300]

@@ -107,8 +107,9 @@ def test_every_kernel_compiles_to_ptx(capability: tuple[int, int]) -> None:
         ptx = cuda.compile_ptx(kernel, capability)
         assert f".target {target}" in ptx, name
         assert ".visible .entry" in ptx, name
-        # A kernel that keeps arrays or spills in local memory is slow on every GPU.
-        assert ".local" not in ptx, name
+        # Local memory is off-chip: more of it per thread makes a kernel slow on every GPU.
+        local = sum(int(n) for n in re.findall(r"\.local[^\[;]*\.b8[^\[;]*\[(\d+)\]", ptx))
+        assert local <= 1024, (name, local)
 
 
 @pytest.mark.cuda_sim
@@ -121,7 +122,7 @@ def test_ptx_compiler_rejects_what_the_simulator_would_run() -> None:
         out[0] = {"a": [1]}["a"]
 
     kernel = cuda.DeviceKernel("bad", "void(float64[::1])", untyped, None, print, print)
-    with pytest.raises(Exception, match=r"(?i)typing|unsupported|failed"):
+    with pytest.raises(Exception, match=r"array\(float64, 1d"):
         cuda.compile_ptx(kernel, (8, 0))
 
 
