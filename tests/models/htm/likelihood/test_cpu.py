@@ -16,6 +16,7 @@ from biomem.models.htm.likelihood import (
     LikelihoodState,
     cpu,
 )
+from biomem.testing import check_model
 
 
 def by_step(
@@ -105,8 +106,6 @@ def test_tick_takes_one_record_of_one_stream() -> None:
 
 
 def test_keeps_the_model_contract() -> None:
-    from biomem.testing import check_model
-
     check_model(
         AnomalyLikelihood(
             learning_period=5, estimation_samples=5, historic_window=40, reestimation_period=7
