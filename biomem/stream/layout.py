@@ -261,7 +261,8 @@ def _columns(
     else:
         folded = [name.casefold() for name in names or ()]
         found = [folded.index(name) for name in _TIMESTAMP_NAMES if name in folded]
-        others = [column for column in (*found, *range(n_fields)) if column != value]
+        unnamed = [c for c in range(n_fields) if not folded or folded[c] != "value"]
+        others = [column for column in (*found, *unnamed) if column != value]
         stamp = others[0] if others and n_fields > 1 else None
     if value is None:
         folded = [name.casefold() for name in names or ()]

@@ -34,8 +34,8 @@ class ReadOptions(Params):
     timestamp : str, int or None
         Column name, key (JSONL) or 0-based column number. ``"none"``: there are no timestamps,
         records count ticks 0, 1, 2, ... ``None`` guesses: a column called timestamp, time,
-        date, datetime or ts (any case, in that order), else the first; a file of one column
-        has no timestamps.
+        date, datetime or ts (any case, in that order), else the first not called value; a file
+        of one column has no timestamps.
     value : str, int or None
         Likewise. ``None`` guesses: a column called value, else the first one that is not the
         timestamp and holds a number in the first row.

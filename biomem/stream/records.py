@@ -118,6 +118,7 @@ class RecordReader:
         self._newest = ""  # stamp of the newest record, for messages
         self._records_here = 0
         self._held = False  # an unterminated last line was seen and left unread
+        self._fatal: DataError | None = None  # the source is of no use from here on
         self._muted: list[tuple[str, str]] | None = None
         self._source = LineSource(source, self.options.max_line_bytes)
         self._reporter = Reporter(self._source.name, on_event)
@@ -143,7 +144,12 @@ class RecordReader:
 
     @property
     def position(self) -> dict[str, Any]:
-        """Where a new reader continues: after the last row read. JSON values only."""
+        """Where a new reader continues: after the last row read. JSON values only.
+
+        Raises the `DataError` that ended the reading, if one did.
+        """
+        if self._fatal is not None:
+            raise self._fatal
         return {
             "version": POSITION_VERSION,
             "offset": self._source.offset,
@@ -176,6 +182,8 @@ class RecordReader:
         """
         if n < 1:
             raise ParameterError(f"n must be >= 1, got {n}")
+        if self._fatal is not None:
+            raise self._fatal
         source, consume = self._source, self._consume
         records: list[Record] = []
         while len(records) < n:
@@ -184,7 +192,11 @@ class RecordReader:
                 if not records:
                     records = self._at_end()
                 break
-            record = consume(line)
+            try:
+                record = consume(line)
+            except DataError as error:
+                self._fatal = error
+                raise
             if record is not None:
                 records.append(record)
                 if source.live and not source.buffered:
