@@ -11,7 +11,7 @@ by recency, with segment s at node s + 1 and node 0 between newest and oldest.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -29,6 +29,7 @@ from biomem.models.htm.temporal_memory.state import (
     TemporalMemoryOutput,
     TemporalMemoryState,
 )
+from biomem.typing import Array
 
 __all__ = ["Constants", "constants", "reset", "scan", "tick"]
 
@@ -36,7 +37,16 @@ _LEAST_USED = int(Stream.TM_LEAST_USED)
 _GROW = int(Stream.TM_GROW)
 # `overlap` packs two counts: potential in the low half, connected in the high half.
 _LOW = 0xFFFF
-_CONNECTED = 1 << 16
+_LISTS = 8
+
+
+class Scratch(NamedTuple):
+    """Working memory of one tick."""
+
+    active: Array
+    winners: Array
+    taken: Array
+    ranks: Array
 
 
 @njit(cache=True)
@@ -159,7 +169,7 @@ def reserve(state, c, n_new):
     )
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _link(index, synapse, cell):
     head = index.cell_synapse[cell]
     index.next_synapse[synapse] = head
@@ -169,7 +179,7 @@ def _link(index, synapse, cell):
     index.cell_synapse[cell] = synapse
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _relink(index, synapse, to):
     """Let the list run through `to` where it ran through `synapse`; -1 leaves it out."""
     before, after = index.previous_synapse[synapse], index.next_synapse[synapse]
@@ -185,14 +195,14 @@ def _relink(index, synapse, to):
         index.next_synapse[to] = after
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _list_segment(index, segment, cell):
     index.next_segment[segment] = index.cell_segment[cell]
     index.cell_segment[cell] = segment
     index.cell_n_segments[cell] += 1
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _unlist_segment(index, segment, cell):
     here = index.cell_segment[cell]
     if here == segment:
@@ -204,7 +214,7 @@ def _unlist_segment(index, segment, cell):
     index.cell_n_segments[cell] -= 1
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _append_newest(index, segment):
     node, last = segment + 1, index.older[0]
     index.newer[last] = node
@@ -213,21 +223,21 @@ def _append_newest(index, segment):
     index.older[0] = node
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _leave_ring(index, segment):
     node = segment + 1
     index.newer[index.older[node]] = index.newer[node]
     index.older[index.newer[node]] = index.older[node]
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _stamp(state, segment):
     state.counters[CLOCK] += 1
     state.seg_used[segment] = state.counters[CLOCK]
     _append_newest(state.index, segment)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def destroy_segment(state, segment):
     """Free the row of a segment and take it out of every list."""
     index, stride = state.index, state.syn_pre.shape[1]
@@ -245,7 +255,7 @@ def destroy_segment(state, segment):
     state.counters[SEGMENTS] -= 1
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _compact(state, segment, n):
     """Close the gaps (cell -1) among the first `n` slots; return how many synapses are left."""
     pre, perm = state.syn_pre[segment], state.syn_perm[segment]
@@ -265,7 +275,7 @@ def _compact(state, segment, n):
     return kept
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def adapt_segment(state, c, segment, increment, decrement):
     """Move the permanences; return whether the segment is still there."""
     index = state.index
@@ -273,17 +283,15 @@ def adapt_segment(state, c, segment, increment, decrement):
     base, n = segment * state.syn_pre.shape[1], state.seg_nsyn[segment]
     lost = 0
     for slot in range(n):
-        if index.cell_mark[pre[slot]] != 0:
-            moved = perm[slot] + increment
-        else:
-            moved = perm[slot] - decrement
-        moved = min(max(moved, np.float32(0)), np.float32(1))
+        change = increment if index.cell_mark[pre[slot]] != 0 else -decrement
+        moved = min(max(perm[slot] + change, np.float32(0)), np.float32(1))
         perm[slot] = moved
-        if moved < EPSILON:
-            _relink(index, base + slot, -1)
-            pre[slot] = -1
-            lost += 1
+        lost += moved < EPSILON
     if lost:
+        for slot in range(n):
+            if perm[slot] < EPSILON:
+                _relink(index, base + slot, -1)
+                pre[slot] = -1
         n = _compact(state, segment, n)
     if n < c.destroy_below:
         destroy_segment(state, segment)
@@ -291,7 +299,7 @@ def adapt_segment(state, c, segment, increment, decrement):
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _destroy_weakest(state, segment, count):
     """Destroy up to `count` weakest synapses onto cells that were no winners, ties the older."""
     index = state.index
@@ -313,64 +321,52 @@ def _destroy_weakest(state, segment, count):
     return _compact(state, segment, n)
 
 
-@njit(cache=True)
-def _nth_smallest(values, n):
-    """Return the n-th smallest (from 0) of distinct values, reordering them (quickselect)."""
-    low, high = 0, values.size - 1
-    while low < high:
-        pivot = values[(low + high) >> 1]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if n <= j:
-            high = j
-        elif n >= i:
-            low = i
-        else:
-            break
-    return values[n]
-
-
-@njit(cache=True)
-def _growth_keys(c, segment, taken, now):
-    """Return ``key << 32 | rank`` of every candidate, in ascending rank."""
-    keys = np.empty(taken.size, np.uint64)
-    n = 0
-    group = -1
+@njit(cache=True, _nrt=False)
+def _draw_ranks(c, segment, scratch, wanted, now):
+    """Draw `wanted` winners into ``scratch.ranks``, ascending, none of them marked as taken."""
+    taken, ranks = scratch.taken, scratch.ranks
+    n = draw = 0
     w0 = w1 = w2 = w3 = np.uint32(0)
-    for rank in range(taken.size):
+    while n < wanted:
+        lane = draw & 3
+        if lane == 0:
+            w0, w1, w2, w3 = words(c.key, _GROW, draw >> 2, segment, now)
+        word = (w0 if lane == 0 else w1) if lane < 2 else (w2 if lane == 2 else w3)
+        draw += 1
+        rank = below(word, taken.size)
         if taken[rank]:
             continue
-        if rank >> 2 != group:
-            group = rank >> 2
-            w0, w1, w2, w3 = words(c.key, _GROW, group, segment, now)
-        lane = rank & 3
-        word = (w0 if lane == 0 else w1) if lane < 2 else (w2 if lane == 2 else w3)
-        keys[n] = np.uint64(word) << np.uint64(32) | np.uint64(rank)
+        taken[rank] = True
+        at = n
+        while at > 0 and ranks[at - 1] > rank:
+            ranks[at] = ranks[at - 1]
+            at -= 1
+        ranks[at] = rank
         n += 1
-    return keys[:n]
 
 
-@njit(cache=True)
-def grow_synapses(state, c, segment, wanted, now):
+@njit(cache=True, _nrt=False)
+def _all_ranks(scratch):
+    """List every winner not marked as taken: what `_draw_ranks` ends with if all are wanted."""
+    n = 0
+    for rank in range(scratch.taken.size):
+        if not scratch.taken[rank]:
+            scratch.ranks[n] = rank
+            n += 1
+
+
+@njit(cache=True, _nrt=False)
+def grow_synapses(state, c, scratch, segment, wanted, now):
     """Add up to `wanted` synapses onto winners the segment does not yet listen to."""
     if wanted <= 0:
         return
     index, winners, stride = state.index, state.winner_cells, state.syn_pre.shape[1]
-    pre, perm, n = state.syn_pre[segment], state.syn_perm[segment], state.seg_nsyn[segment]
-    taken = np.zeros(winners.size, np.bool_)
-    n_candidates = winners.size
+    n, n_candidates = state.seg_nsyn[segment], winners.size
+    scratch.taken[:] = False
     for slot in range(n):
-        mark = index.cell_mark[pre[slot]]
+        mark = index.cell_mark[state.syn_pre[segment, slot]]
         if mark > 0:
-            taken[mark - 1] = True
+            scratch.taken[mark - 1] = True
             n_candidates -= 1
     wanted = min(wanted, n_candidates)
     if wanted <= 0:
@@ -380,25 +376,21 @@ def grow_synapses(state, c, segment, wanted, now):
         wanted = min(wanted, c.max_synapses - n)
         if wanted <= 0:
             return
-    if wanted < n_candidates:
-        # Where all candidates are wanted, their keys need not be known.
-        keys = _growth_keys(c, segment, taken, now)
-        last = _nth_smallest(keys.copy(), wanted - 1)
-        taken[:] = True
-        for key in keys:
-            if key <= last:
-                taken[np.int64(key & np.uint64(0xFFFFFFFF))] = False
-    for rank in range(winners.size):
-        if not taken[rank]:
-            pre[n] = winners[rank]
-            perm[n] = c.initial
-            _link(index, segment * stride + n, winners[rank])
-            n += 1
+    if wanted == n_candidates:
+        _all_ranks(scratch)
+    else:
+        _draw_ranks(c, segment, scratch, wanted, now)
+    for i in range(wanted):
+        cell = winners[scratch.ranks[i]]
+        state.syn_pre[segment, n] = cell
+        state.syn_perm[segment, n] = c.initial
+        _link(index, segment * stride + n, cell)
+        n += 1
     state.seg_nsyn[segment] = n
     state.counters[SYNAPSES] += wanted
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _least_valuable(state, c, cell):
     """Return the segment of `cell` that makes room: least recent or weakest, ties the lower."""
     best, least = -1, np.inf
@@ -415,7 +407,7 @@ def _least_valuable(state, c, cell):
     return best
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def create_segment(state, c, cell):
     """Return the number of a new, empty segment, or -1 where none can make room."""
     index = state.index
@@ -438,7 +430,7 @@ def create_segment(state, c, cell):
     return segment
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def least_used_cell(state, c, column, now):
     """Return the winner of a bursting column that no segment matches."""
     first = column * c.cells_per_column
@@ -446,15 +438,18 @@ def least_used_cell(state, c, column, now):
         for cell in range(first, first + c.cells_per_column):
             if state.index.cell_mark[cell] > 0:
                 return cell
-    counts = state.index.cell_n_segments[first : first + c.cells_per_column]
-    fewest = counts.min()
-    nth = below(words(c.key, _LEAST_USED, column, 0, now)[0], (counts == fewest).sum())
-    for i in range(counts.size):
-        if counts[i] == fewest:
-            if nth == 0:
-                return first + i
-            nth -= 1
-    return first
+    counts = state.index.cell_n_segments
+    fewest, ties = counts[first], 0
+    for cell in range(first, first + c.cells_per_column):
+        if counts[cell] < fewest:
+            fewest, ties = counts[cell], 0
+        ties += counts[cell] == fewest
+    nth = below(words(c.key, _LEAST_USED, column, 0, now)[0], ties)
+    cell = first
+    while counts[cell] != fewest or nth > 0:
+        nth -= counts[cell] == fewest
+        cell += 1
+    return cell
 
 
 @njit(cache=True)
@@ -474,19 +469,37 @@ def activate_dendrites(state, c):
     shift = 0
     while 1 << shift < state.syn_pre.shape[1]:
         shift += 1
-    touched = np.empty(state.counters[SEGMENTS], np.int32)
-    n_touched = n_events = 0
-    for cell in state.active_cells:
-        synapse = index.cell_synapse[cell]
-        while synapse >= 0:
+    touched = np.empty(state.counters[SEGMENTS] + 1, np.int32)
+    # Several lists are followed at once: each hop waits for memory, and the waits overlap.
+    cursors = np.empty(_LISTS, np.int32)
+    n_cursors = n_cells = n_touched = n_events = 0
+    active = state.active_cells
+    while n_cells < active.size and n_cursors < _LISTS:
+        head = index.cell_synapse[active[n_cells]]
+        n_cells += 1
+        if head >= 0:
+            cursors[n_cursors] = head
+            n_cursors += 1
+    while n_cursors > 0:
+        i = 0
+        while i < n_cursors:
+            synapse = cursors[i]
             segment = synapse >> shift
             count = overlap[segment]
-            if count == 0:
-                touched[n_touched] = segment
-                n_touched += 1
-            overlap[segment] = count + (1 + _CONNECTED if perm[synapse] >= c.connected else 1)
+            touched[n_touched] = segment
+            n_touched += count == 0
+            overlap[segment] = count + 1 + (np.int32(perm[synapse] >= c.connected) << 16)
             n_events += 1
-            synapse = next_synapse[synapse]
+            following = next_synapse[synapse]
+            while following < 0 and n_cells < active.size:
+                following = index.cell_synapse[active[n_cells]]
+                n_cells += 1
+            if following < 0:
+                n_cursors -= 1
+                cursors[i] = cursors[n_cursors]
+            else:
+                cursors[i] = following
+                i += 1
     state.counters[EVENTS] += n_events
     touched = touched[:n_touched]
     matching = np.empty(n_touched, np.int64)
@@ -500,12 +513,12 @@ def activate_dendrites(state, c):
     return touched, matching
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _is_active(state, c, key):
     return state.index.overlap[key & 0xFFFFFFFF] >> 16 >= c.activation_threshold
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _use_active(state, c, matching):
     """Stamp the active segments; return how many columns they predict."""
     n_predicted, previous = 0, -1
@@ -521,22 +534,22 @@ def _use_active(state, c, matching):
     return n_predicted
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _punish(state, c, matching):
     if c.learn and c.punishment > 0:
         for key in matching:
             adapt_segment(state, c, key & 0xFFFFFFFF, -c.punishment, np.float32(0))
 
 
-@njit(cache=True)
-def _learn_on(state, c, segment, now):
+@njit(cache=True, _nrt=False)
+def _learn_on(state, c, scratch, segment, now):
     if c.learn and adapt_segment(state, c, segment, c.increment, c.decrement):
         wanted = c.max_new_synapses - (state.index.overlap[segment] & _LOW)
-        grow_synapses(state, c, segment, wanted, now)
+        grow_synapses(state, c, scratch, segment, wanted, now)
 
 
-@njit(cache=True)
-def _burst(state, c, column, own, now):
+@njit(cache=True, _nrt=False)
+def _burst(state, c, scratch, column, own, now):
     """Return the winner of a bursting column, and let the segment learn that should."""
     if own.size:
         best = own[0]
@@ -546,22 +559,21 @@ def _burst(state, c, column, own, now):
                 > state.index.overlap[best & 0xFFFFFFFF] & _LOW
             ):
                 best = key
-        _learn_on(state, c, best & 0xFFFFFFFF, now)
+        _learn_on(state, c, scratch, best & 0xFFFFFFFF, now)
         return best >> 32
     winner = least_used_cell(state, c, column, now)
     n_new = min(c.max_new_synapses, state.winner_cells.size)
     if c.learn and n_new:
         segment = create_segment(state, c, winner)
         if segment >= 0:
-            grow_synapses(state, c, segment, n_new, now)
+            grow_synapses(state, c, scratch, segment, n_new, now)
     return winner
 
 
-@njit(cache=True)
-def _activate_cells(state, c, columns, matching, now):
-    """Walk the columns; return active cells, winner cells and the number of bursting columns."""
-    active = np.empty(columns.size * c.cells_per_column, np.int32)
-    winners = np.empty(columns.size * c.cells_per_column, np.int32)
+@njit(cache=True, _nrt=False)
+def _activate_cells(state, c, scratch, columns, matching, now):
+    """Walk the columns; return how many cells are active, how many win, how many columns burst."""
+    active, winners = scratch.active, scratch.winners
     n_active = n_winners = n_bursts = begin = 0
     for column in columns:
         first = np.int64(column) * c.cells_per_column
@@ -578,18 +590,18 @@ def _activate_cells(state, c, columns, matching, now):
                     active[n_active] = winners[n_winners] = cell
                     n_active += 1
                     n_winners += 1
-                _learn_on(state, c, key & 0xFFFFFFFF, now)
+                _learn_on(state, c, scratch, key & 0xFFFFFFFF, now)
             end += 1
         if n_winners == n_before:
             for cell in range(first, first + c.cells_per_column):
                 active[n_active] = cell
                 n_active += 1
-            winners[n_winners] = _burst(state, c, np.int64(column), matching[begin:end], now)
+            winners[n_winners] = _burst(state, c, scratch, np.int64(column), matching[begin:end], now)
             n_winners += 1
             n_bursts += 1
         begin = end
     _punish(state, c, matching[begin:])
-    return active[:n_active].copy(), winners[:n_winners].copy(), n_bursts
+    return n_active, n_winners, n_bursts
 
 
 @njit(cache=True)
@@ -623,10 +635,20 @@ def tick(state, c, active_columns, now):
         mark[state.winner_cells[rank]] = rank + 1
     touched, matching = activate_dendrites(state, c)
     state.counters[PREDICTED] = _use_active(state, c, matching)
-    active, winners, n_bursts = _activate_cells(state, c, active_columns, matching, now)
+    most = active_columns.size * c.cells_per_column
+    scratch = Scratch(
+        np.empty(most, np.int32),
+        np.empty(most, np.int32),
+        np.empty(state.winner_cells.size, np.bool_),
+        np.empty(c.max_synapses, np.int32),
+    )
+    n_active, n_winners, n_bursts = _activate_cells(
+        state, c, scratch, active_columns, matching, now
+    )
     mark[state.active_cells] = 0
     state.index.overlap[touched] = 0
     anomaly = n_bursts / active_columns.size if active_columns.size else 0.0
+    active, winners = scratch.active[:n_active].copy(), scratch.winners[:n_winners].copy()
     return _with_cells(state, active, winners), anomaly
 
 

@@ -298,14 +298,24 @@ class _Tick:
             weakest = others[np.argsort(perm[others], kind="stable")[:overrun]]
             pre, perm = np.delete(pre, weakest), np.delete(perm, weakest)
             wanted = min(wanted, self.c.max_synapses - pre.size)
-        keys = words(self.c.key, Stream.TM_GROW, ranks // 4, self.tick, segment)
-        keys = keys[np.arange(ranks.size), ranks % 4]
-        chosen = np.sort(ranks[np.argsort(keys, kind="stable")[:wanted]])
+        chosen = self.draw_ranks(segment, ranks, wanted)
         self.write_row(
             segment,
             np.concatenate([pre, winners[chosen]]),
             np.concatenate([perm, np.full(wanted, self.c.initial)]),
         )
+
+    def draw_ranks(self, segment: int, candidates: IntArray, wanted: int) -> list[int]:
+        """Draw winners until `wanted` of the candidates have come up; return them ascending."""
+        left, chosen, draw = set(candidates.tolist()), [], 0
+        while len(chosen) < wanted:
+            word = words(self.c.key, Stream.TM_GROW, draw // 4, self.tick, segment)[draw % 4]
+            rank = int(below(word, self.state.winner_cells.size))
+            if rank in left:
+                left.remove(rank)
+                chosen.append(rank)
+            draw += 1
+        return sorted(chosen)
 
     def create_segment(self, cell: int) -> int:
         """Return the number of a new, empty segment, or -1 where none can make room."""
