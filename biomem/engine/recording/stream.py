@@ -1,0 +1,128 @@
+"""The open end of a recording file: rows go in, one number says how far they can be trusted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from biomem.engine.atomic import output_error
+from biomem.engine.recording.layout import LIBVER
+from biomem.engine.recording.lock import lock
+from biomem.engine.recording.reader import file_key, streams, suspend_readers
+from biomem.errors import OutputError
+
+if TYPE_CHECKING:
+    import h5py
+
+__all__ = ["Stream"]
+
+
+class Stream:
+    """A recording file, open for appending.
+
+    Parameters
+    ----------
+    path : str
+        File made by `layout.create`.
+    names : list of str
+    swmr : bool
+    """
+
+    def __init__(self, path: str, names: list[str], swmr: bool) -> None:
+        self.path = path
+        self.datasets: dict[str, h5py.Dataset] = {}
+        self._lock: int | None = None
+        suspend_readers(path)
+        self.file = _open(path, swmr)
+        try:
+            self.datasets = {name: self.file[f"signals/{name}/data"] for name in names}
+            self.chunk_rows = {name: int(d.chunks[0]) for name, d in self.datasets.items()}
+            self._committed = self.file["meta/committed"]
+            self._complete = self.file["meta/complete"]
+            if swmr:
+                self.file.swmr_mode = True
+            self._lock = lock(path)
+            self._complete[0] = 0
+            self._complete.flush()
+        except (OSError, RuntimeError) as exc:
+            self.abandon()
+            raise output_error(path, exc) from exc
+        streams[file_key(path)] = self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether rows can be written."""
+        return bool(self.file)
+
+    def write(self, name: str, at: int, rows: np.ndarray) -> None:
+        """Write `rows` from row number `at` on."""
+        if not len(rows):
+            return
+        dataset = self.datasets[name]
+        end = at + len(rows)
+        if end > dataset.shape[0]:
+            dataset.resize(end, axis=0)
+        dataset[at:end] = rows
+
+    def commit(self, tick: int) -> None:
+        """Flush the rows, then the tick before which they are all there."""
+        for dataset in self.datasets.values():
+            dataset.flush()
+        self._committed[0] = tick
+        self._committed.flush()
+
+    def close(self) -> None:
+        """Mark the recording as complete and close the file, durably."""
+        if not self.is_open:
+            return
+        self._complete[0] = 1
+        self._complete.flush()
+        self.file.close()
+        with open(self.path, "rb") as file:
+            os.fsync(file.fileno())
+        self._unlock()
+
+    def abandon(self) -> None:
+        """Let go of a file that cannot be written any more, leaving it as it is.
+
+        libhdf5 never gives up what it could not write: it tries again at exit, and crashes the
+        process. So its file handle is pointed to where writing always works.
+        """
+        for spare in (_memory, _nowhere):
+            if not self.is_open:
+                break
+            with contextlib.suppress(OSError, RuntimeError):
+                handle = spare()
+                os.dup2(handle, self.file.id.get_vfd_handle(), inheritable=False)
+                os.close(handle)
+                self.file.close()
+        with open(self.path, "rb") as file:
+            os.fsync(file.fileno())
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _open(path: str, swmr: bool) -> h5py.File:
+    import h5py
+
+    try:
+        return h5py.File(path, "r+", libver=LIBVER[swmr])
+    except BlockingIOError as exc:
+        raise OutputError(f"cannot write {path!r}: another program has it open") from exc
+    except OSError as exc:
+        raise output_error(path, exc) from exc
+
+
+def _memory() -> int:
+    return os.memfd_create("biomem") if hasattr(os, "memfd_create") else _nowhere()
+
+
+def _nowhere() -> int:
+    return os.open(os.devnull, os.O_RDWR)
