@@ -17,12 +17,9 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from biomem.models.htm.spatial_pooler.layout import (
-    Constants,
-    Scratch,
-    make_constants,
-    make_scratch,
-)
+from biomem.models.htm.spatial_pooler.layout import Constants as Constants
+from biomem.models.htm.spatial_pooler.layout import Scratch as Scratch
+from biomem.models.htm.spatial_pooler.layout import make_constants, make_scratch
 from biomem.models.htm.spatial_pooler.model import (
     UPDATE_PERIOD,
     SpatialPooler,
@@ -51,7 +48,6 @@ def _ones(typingctx: Any, word: Any) -> Any:  # pyright: ignore[reportUnusedPara
 @njit(cache=True)
 def _count_overlaps(connected, active_inputs, sums, overlaps):
     """Sum the connection rows of the active inputs: `model.overlap`."""
-    n_columns = overlaps.size
     overlaps[:] = 0
     for first in range(0, active_inputs.size, _BLOCK):
         last = min(active_inputs.size, first + _BLOCK)
@@ -60,13 +56,13 @@ def _count_overlaps(connected, active_inputs, sums, overlaps):
         for j in range(first, quads, 4):
             i0, i1 = active_inputs[j], active_inputs[j + 1]
             i2, i3 = active_inputs[j + 2], active_inputs[j + 3]
-            for c in range(n_columns):
+            for c in range(overlaps.size):
                 sums[c] += connected[i0, c] + connected[i1, c] + connected[i2, c] + connected[i3, c]
         for j in range(quads, last):
             i0 = active_inputs[j]
-            for c in range(n_columns):
+            for c in range(overlaps.size):
                 sums[c] += connected[i0, c]
-        for c in range(n_columns):
+        for c in range(overlaps.size):
             overlaps[c] += np.int32(sums[c])
 
 
@@ -124,6 +120,23 @@ def _span(centre, radius, size, wrap):
 
 
 @njit(cache=True)
+def _wrap(at, size):
+    """Return ``at % size`` for what `_span` yields, at most one turn off; without a division."""
+    if at < 0:
+        return at + size
+    return at - size if at >= size else at
+
+
+@njit(cache=True)
+def _count_ahead(keys, c, first, last):
+    """Count the columns from `first` to before `last` that come before `c`."""
+    count = 0
+    for other in range(first, last):
+        count += (keys[other] > keys[c]) | ((keys[other] == keys[c]) & (other < c))
+    return count
+
+
+@njit(cache=True)
 def _inhibit_locally(keys, radius, floor, constants, winners):
     """Write the columns with fewer than k larger keys in their area: `model.inhibit`."""
     rows, columns = constants.sheet
@@ -140,11 +153,11 @@ def _inhibit_locally(keys, radius, floor, constants, winners):
         k = max(1, int(density * (n_rows * n_cols) + 0.5))
         ahead = 0
         for r in range(row0, row0 + n_rows):
-            base = r % rows * columns
-            for s in range(col0, col0 + n_cols):
-                other = base + s % columns
-                if keys[other] > keys[c] or (keys[other] == keys[c] and other < c):
-                    ahead += 1
+            base = _wrap(r, rows) * columns
+            first, last = base + col0, base + col0 + n_cols
+            ahead += _count_ahead(keys, c, max(first, base), min(last, base + columns))
+            ahead += _count_ahead(keys, c, first + columns, base + columns)
+            ahead += _count_ahead(keys, c, base, last - columns)
             if ahead >= k:
                 break
         if ahead < k:
@@ -156,21 +169,21 @@ def _inhibit_locally(keys, radius, floor, constants, winners):
 @njit(cache=True)
 def _lift(row, connected, constants, c):
     """Lift all of column `c` until `stimulus` synapses connect: `model.raise_to_stimulus`."""
-    pool = constants.pools[c]
     count = 0
     for s in range(row.size):
         count += row[s] >= constants.connected_at
     if count >= constants.stimulus:
         return
-    bar = np.empty(1, np.int32)
-    bar[0] = _kth_largest(row.view(np.int32), constants.stimulus)
-    _raise_all(
-        row, pool, connected, constants, constants.perm_connected - bar.view(np.float32)[0], c
-    )
+    marginal = np.empty(1, np.int32)
+    marginal[0] = _kth_largest(row.view(np.int32), constants.stimulus)
+    lift = constants.perm_connected - marginal.view(np.float32)[0]
+    _raise_all(row, connected, constants, lift, c)
 
 
 @njit(cache=True)
-def _raise_all(row, pool, connected, constants, amount, c):
+def _raise_all(row, connected, constants, amount, c):
+    """Add `amount` to every synapse of column `c`, up to 1."""
+    pool = constants.pools[c]
     for s in range(row.size):
         if pool[s] >= 0:
             row[s] = min(row[s] + amount, _ONE)
@@ -230,7 +243,6 @@ def _update_duty_cycles(state, overlaps, winners, period):
         duty = overlap_duty[c] * keep + (gain if overlaps[c] > 0 else _ZERO)
         overlap_duty[c] = duty
         weak += duty < least[c]
-    for c in range(overlaps.size):
         active_duty[c] *= keep
     for w in range(winners.size):
         active_duty[winners[w]] += gain
@@ -254,9 +266,7 @@ def _boost(state, constants, radius):
     """Renew the boosts from the active duty cycles: `model.boost_factors`."""
     duty, boost = state.active_duty, state.boost
     rows, columns = constants.sheet
-    target = constants.density
-    if constants.n_active > 0:
-        target = min(0.5, constants.n_active / duty.size)
+    target = constants.target
     for c in range(duty.size):
         if not constants.global_inhibition:
             row0, n_rows = _span(c // columns, radius, rows, constants.wrap)
@@ -264,7 +274,7 @@ def _boost(state, constants, radius):
             total = 0.0
             for r in range(row0, row0 + n_rows):
                 for s in range(col0, col0 + n_cols):
-                    total += np.float64(duty[r % rows * columns + s % columns])
+                    total += np.float64(duty[_wrap(r, rows) * columns + _wrap(s, columns)])
             target = total / (n_rows * n_cols)
         x = constants.boost_strength * (target - np.float64(duty[c]))
         boost[c] = np.float32(_exponential(x))
@@ -308,24 +318,22 @@ def _renew(state, constants):
         largest = _ZERO
         for r in range(row0, row0 + n_rows):
             for s in range(col0, col0 + n_cols):
-                largest = max(largest, duty[r % rows * columns + s % columns])
+                largest = max(largest, duty[_wrap(r, rows) * columns + _wrap(s, columns)])
         least[c] = constants.min_share * largest
 
 
 @njit(cache=True)
 def _learn(state, constants, scratch, active_inputs, winners, tick):
     """Apply every learning step of `model.advance` to the state's buffers."""
-    radius = state.inhibition_radius[0]
     _adapt(state.permanences, state.connected, constants, scratch, active_inputs, winners)
     period = min(constants.duty_period, tick + 1)
-    n_weak = _update_duty_cycles(state, scratch.overlaps, winners, period)
-    if n_weak > 0:
+    if _update_duty_cycles(state, scratch.overlaps, winners, period) > 0:
         for c in range(state.boost.size):
             if state.overlap_duty[c] < state.min_overlap_duty[c]:
-                row, pool = state.permanences[c], constants.pools[c]
-                _raise_all(row, pool, state.connected, constants, constants.weak_bump, c)
+                row, bump = state.permanences[c], constants.weak_bump
+                _raise_all(row, state.connected, constants, bump, c)
     if constants.boosting:
-        _boost(state, constants, radius)
+        _boost(state, constants, state.inhibition_radius[0])
     if (tick + 1) % UPDATE_PERIOD == 0:
         _renew(state, constants)
 
@@ -336,9 +344,7 @@ def tick(state, constants, scratch, active_inputs, tick):
 
     Parameters
     ----------
-    state : SpatialPoolerState
-    constants : Constants
-    scratch : Scratch
+    state, constants, scratch : SpatialPoolerState, Constants, Scratch
     active_inputs : array of int32, ascending
     tick : int
         Records seen before this one.
@@ -350,7 +356,7 @@ def tick(state, constants, scratch, active_inputs, tick):
     """
     overlaps, keys = scratch.overlaps, scratch.keys
     _count_overlaps(state.connected, active_inputs, scratch.sums, overlaps)
-    floor = constants.stimulus_key
+    floor, winners = constants.stimulus_key, scratch.winners
     if constants.boosting:
         values = keys.view(np.float32)
         for c in range(keys.size):
@@ -358,17 +364,12 @@ def tick(state, constants, scratch, active_inputs, tick):
     else:
         keys = overlaps
     if constants.global_inhibition:
-        k = constants.n_active
-        if k == 0:
-            k = int(constants.density * keys.size)
-        n = _inhibit_globally(keys, k, floor, scratch.flags, scratch.winners)
+        n = _inhibit_globally(keys, constants.n_winners, floor, scratch.flags, winners)
     else:
-        radius = state.inhibition_radius[0]
-        n = _inhibit_locally(keys, radius, floor, constants, scratch.winners)
-    winners = scratch.winners[:n]
+        n = _inhibit_locally(keys, state.inhibition_radius[0], floor, constants, winners)
     if constants.learn:
-        _learn(state, constants, scratch, active_inputs, winners, tick)
-    return winners
+        _learn(state, constants, scratch, active_inputs, winners[:n], tick)
+    return winners[:n]
 
 
 @njit(cache=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from biomem.models.htm.spatial_pooler.model import EPSILON, connected_at
+from biomem.models.htm.spatial_pooler.model import EPSILON, connected_at, winners_of
 from biomem.models.htm.spatial_pooler.params import SpatialPoolerParams
 
 __all__ = ["Constants", "Scratch", "make_constants", "make_scratch"]
@@ -31,6 +31,8 @@ class Constants(NamedTuple):
     learn: bool
     global_inhibition: bool
     boosting: bool
+    n_winners: int
+    target: float
     density: float
     n_active: int
     stimulus: int
@@ -89,6 +91,8 @@ def make_constants(params: SpatialPoolerParams, pools: NDArray[np.int32]) -> Con
         learn=params.learn,
         global_inhibition=params.global_inhibition,
         boosting=boosting,
+        n_winners=winners_of(params.n_columns, params.n_columns, params),
+        target=params.density(params.n_columns),
         density=params.local_area_density or 0.0,
         n_active=params.n_active or 0,
         stimulus=threshold,

@@ -346,6 +346,7 @@ class SpatialPooler(Model):
     Output = SpatialPoolerOutput
     Input = Field("input", dtype="bool")
     batched = False
+    exact = True
     kernels = {"numba": "biomem.models.htm.spatial_pooler.cpu:scan"}  # noqa: RUF012
 
     params: SpatialPoolerParams
