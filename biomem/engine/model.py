@@ -13,11 +13,12 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from biomem.engine.params import Params
+from biomem.engine.sdr import SDR
 from biomem.engine.work import Work
 from biomem.errors import InputError, ParameterError
 from biomem.typing import Array, State
@@ -65,7 +66,8 @@ class Field:
         kind: Literal["persistent", "derived"] = "persistent",
         doc: str = "",
     ) -> None:
-        for name, value in dict(axes=axes, dtype=dtype, unit=unit, kind=kind, doc=doc).items():
+        values = {"axes": axes, "dtype": dtype, "unit": unit, "kind": kind, "doc": doc}
+        for name, value in values.items():
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
@@ -146,11 +148,17 @@ def map_arrays(function: Callable[[Array], Array], tree: Any) -> Any:
     return type(tree)(*(map_arrays(function, part) for part in tree))
 
 
+def _told(xs: Any) -> str:
+    return "no number of ticks" if xs is None else f"inputs of shape {np.shape(xs)}"
+
+
 class Model(ABC):
     """Parameters and a pure step over explicit state.
 
     Subclasses declare `State`, `Output`, `Input` and `Params`, give the lengths of their axes in
-    `sizes`, and write `init_state` and `step`. Everything else has a default.
+    `sizes`, and write `init_state` and `step`. Everything else has a default. Three flags tell
+    what may be asked of them: `batched` (more than one stream), `array_api` (`step` runs on CuPy
+    and torch arrays too), `exact` (kernels equal the reference bit for bit over whole runs).
 
     Parameters
     ----------
@@ -168,6 +176,8 @@ class Model(ABC):
     Output: ClassVar[type | Field] = Field("unit")
     Input: ClassVar[Field | None] = Field("feature")
     batched: ClassVar[bool] = True
+    exact: ClassVar[bool] = False
+    array_api: ClassVar[bool] = False
     kernels: ClassVar[Mapping[str, str | Callable[..., Any]]] = MappingProxyType({})
 
     classes: ClassVar[dict[str, type[Model]]] = {}
@@ -227,7 +237,7 @@ class Model(ABC):
         ----------
         state : State
             Read, never written to.
-        x : array, shape ``(batch, *Input.axes)``, or None for a model without input
+        x : array, shape ``(batch, *Input.axes)``; ``(batch, 0)`` for a model without input
         tick : int
             Index of this tick, counted from 0 over the life of the state.
 
@@ -265,10 +275,24 @@ class Model(ABC):
         sizes = {**self.sizes, **lead}
         return tuple(sizes.get(axis) for axis in field.axes)
 
-    def check_input(self, xs: Any, *, batch: int) -> np.ndarray | None:
+    def example_inputs(self, ticks: int, batch: int, rng: Rng) -> np.ndarray:
+        """Return inputs the contract suite may feed: normal, 10 % ones, or small counts."""
+        if self.Input is None:
+            return np.zeros((ticks, batch, 0))
+        tail = tuple(1 if n is None else n for n in self.shape_of(self.Input))
+        shape = (ticks, batch, *tail)
+        dtype = self.dtype_of(self.Input)
+        entities = np.arange(int(np.prod(shape)))
+        if dtype.kind == "f":
+            return rng.normal(0, entities).reshape(shape).astype(dtype)
+        draws = rng.uniform(0, entities).reshape(shape)
+        return draws < 0.1 if dtype.kind == "b" else (draws * 8).astype(dtype)
+
+    def check_input(self, xs: Any, *, batch: int, ticks: int | None = None) -> np.ndarray:
         """Return `xs` as an array ``(time, batch, *Input.axes)``, or refuse it by name.
 
-        With one stream the batch axis may be left out.
+        With one stream the batch axis may be left out. A model without input gets rows of width
+        zero, so that their number is the number of ticks.
 
         Raises
         ------
@@ -277,16 +301,22 @@ class Model(ABC):
         """
         name = type(self).__name__
         if self.Input is None:
-            if xs is not None:
+            if xs is not None or ticks is None:
                 raise InputError(
-                    f"{name} takes no input, got inputs of shape {np.shape(xs)}; "
-                    "pass ticks= or seconds= instead"
+                    f"{name} takes no input, got {_told(xs)}; pass ticks= or seconds= instead"
                 )
-            return None
+            return np.zeros((ticks, batch, 0))
         if xs is None:
-            raise InputError(f"{name} needs inputs; pass an array of {self._wanted(batch)}")
+            raise InputError(f"{name} needs inputs; pass an array of shape {self._wanted(batch)}")
+        if isinstance(xs, SDR):
+            xs = xs.to_dense()
         dtype = self.dtype_of(self.Input)
-        given = np.asarray(xs)
+        try:
+            given = np.asarray(xs)
+        except ValueError:
+            raise InputError(
+                f"{name}: inputs must have shape {self._wanted(batch)}, got a ragged sequence"
+            ) from None
         if given.dtype.kind not in "biuf" or (dtype.kind != "f" and given.dtype.kind == "f"):
             raise InputError(
                 f"{name}: inputs must be numbers castable to {dtype}, got dtype {given.dtype}"
@@ -299,14 +329,15 @@ class Model(ABC):
             raise InputError(
                 f"{name}: inputs must have shape {self._wanted(batch)}, got {np.shape(xs)}"
             )
-        out = np.ascontiguousarray(given, dtype=dtype)
+        with np.errstate(over="ignore"):
+            out = np.ascontiguousarray(given, dtype=dtype)
         if dtype.kind == "f" and not np.isfinite(out).all():
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(out))[0])
             raise InputError(
-                f"{name}: inputs must be finite, got {out[where]} at (time, batch, ...) = {where}; "
-                "drop or fill missing samples before the model"
+                f"{name}: inputs must be finite, got {given[where]} at (time, batch, ...) = "
+                f"{where}; drop or fill missing samples before the model"
             )
-        if dtype.kind in "iu" and not np.array_equal(out, given):
+        if dtype.kind in "biu" and not np.array_equal(out, given):
             raise InputError(f"{name}: inputs do not fit {dtype} without loss")
         return out
 

@@ -7,6 +7,8 @@ import types
 import typing
 from typing import Any, Self
 
+import numpy as np
+
 from biomem.errors import ParameterError
 
 __all__ = ["Params"]
@@ -67,7 +69,7 @@ def _plain(value: Any) -> Any:
         return value.to_dict()
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _typed(hint: Any, value: Any) -> Any:
