@@ -197,7 +197,7 @@ class AnomalyLikelihood(Model):
     State = LikelihoodState
     Output = LikelihoodOutput
     Input = Field("feature")
-    kernels = {"numba": "biomem.models.htm.likelihood.cpu:scan"}  # noqa: RUF012
+    kernels = {"numba": "biomem.models.htm.likelihood.cpu:scan"}
 
     params: AnomalyLikelihoodParams
 

@@ -347,7 +347,7 @@ class SpatialPooler(Model):
     Input = Field("input", dtype="bool")
     batched = False
     exact = True
-    kernels = {"numba": "biomem.models.htm.spatial_pooler.cpu:scan"}  # noqa: RUF012
+    kernels = {"numba": "biomem.models.htm.spatial_pooler.cpu:scan"}
 
     params: SpatialPoolerParams
 
