@@ -31,6 +31,8 @@ myst_enable_extensions = ["dollarmath", "colon_fence"]
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
+# Progress bars go there.
+nb_output_stderr = "remove"
 
 autosummary_generate = True
 autodoc_default_options = {"members": True, "show-inheritance": True}
