@@ -12,14 +12,22 @@ import io
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from biomem.engine.atomic import read_error, replace_file
 from biomem.engine.hdf5 import CHECKPOINT_MAGIC as MAGIC
-from biomem.engine.hdf5 import DTYPES, as_json, checked_dataset, chunk_shape, kind_of, object_at
+from biomem.engine.hdf5 import (
+    DTYPES,
+    as_json,
+    checked_dataset,
+    chunk_shape,
+    is_path,
+    kind_of,
+    object_at,
+)
 from biomem.errors import CorruptFileError, InputError
 
 if TYPE_CHECKING:
@@ -126,6 +134,9 @@ def _pack(header: bytes, arrays: Mapping[str, np.ndarray]) -> memoryview:
     import h5py  # costs a tenth of a second, which a program without checkpoints need not pay
 
     checked = {name: _checked(name, arrays[name]) for name in sorted(arrays)}
+    for name in checked:
+        if above := next((p for p in _above(name) if p in checked), None):
+            raise InputError(f"checkpoint: array path {name!r} lies below the array {above!r}")
     buffer = io.BytesIO()
     # The format is pinned, so that a newer libhdf5 writes the same bytes.
     with h5py.File(
@@ -136,12 +147,7 @@ def _pack(header: bytes, arrays: Mapping[str, np.ndarray]) -> memoryview:
         _write_dataset(file, "header", np.frombuffer(header, np.uint8))
         group = file.create_group("arrays")
         for name, array in checked.items():
-            try:
-                _write_dataset(group, name, array)
-            except ValueError as exc:
-                raise InputError(
-                    f"checkpoint: array path {name!r} lies below another array: {exc}"
-                ) from exc
+            _write_dataset(group, name, array)
     data = buffer.getbuffer()
     length = len(data) - BLOCK_BYTES
     _FIELDS.pack_into(data, 0, MAGIC, FORMAT_VERSION, BLOCK_BYTES, length, bytes(32))
@@ -149,8 +155,13 @@ def _pack(header: bytes, arrays: Mapping[str, np.ndarray]) -> memoryview:
     return data
 
 
+def _above(name: str) -> Iterator[str]:
+    parts = name.split("/")
+    return ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+
+
 def _checked(name: str, array: np.ndarray) -> np.ndarray:
-    if not name or any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
+    if not is_path(name):
         raise InputError(f"checkpoint: {name!r} is no array path; use names such as 'state/v'")
     array = np.asarray(array)
     if array.dtype.name not in DTYPES:

@@ -19,6 +19,7 @@ __all__ = [
     "as_json",
     "checked_dataset",
     "chunk_shape",
+    "is_path",
     "kind_of",
     "object_at",
 ]
@@ -43,6 +44,15 @@ def as_json(values: Mapping[str, Any], what: str) -> bytes:
         return json.dumps(dict(values), sort_keys=True, separators=(",", ":")).encode("ascii")
     except (TypeError, ValueError, RecursionError) as exc:
         raise InputError(f"{what} must hold only what JSON can carry: {exc}") from exc
+
+
+def is_path(name: str) -> bool:
+    """Whether `name` can stand for an object below a group, its parts joined with ``/``."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name and all(part not in ("", ".", "..") for part in name.split("/"))
 
 
 def chunk_shape(shape: tuple[int, ...], itemsize: int, limit: int) -> tuple[int, ...]:

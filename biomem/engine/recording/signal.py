@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from biomem.engine.hdf5 import is_path
 from biomem.errors import InputError, ParameterError
 
 if TYPE_CHECKING:
@@ -76,8 +77,7 @@ class Signal:
         self._validate()
 
     def _validate(self) -> None:
-        parts = self.name.split("/")
-        if any(part in ("", ".", "..") for part in parts) or "\0" in self.name:
+        if not is_path(self.name):
             raise ParameterError(f"Signal.name must be such as 'v' or 'sp/v', got {self.name!r}")
         owner = f"Signal {self.name!r}"
         if self.dtype.kind not in "biufc":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 from biomem.engine.atomic import output_error
 from biomem.engine.recording.layout import LIBVER
 from biomem.engine.recording.lock import lock
-from biomem.engine.recording.reader import file_key, streams, suspend_readers
+from biomem.engine.recording.reader import file_key, streams
 from biomem.errors import OutputError
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ class Stream:
         self.path = path
         self.datasets: dict[str, h5py.Dataset] = {}
         self._lock: int | None = None
-        suspend_readers(path)
         self.file = _open(path, swmr)
         try:
             self.datasets = {name: self.file[f"signals/{name}/data"] for name in names}
@@ -48,8 +48,7 @@ class Stream:
             self._complete[0] = 0
             self._complete.flush()
         except (OSError, RuntimeError) as exc:
-            self.abandon()
-            raise output_error(path, exc) from exc
+            raise self.abandon(exc) from exc
         streams[file_key(path)] = self
 
     @property
@@ -85,23 +84,21 @@ class Stream:
             os.fsync(file.fileno())
         self._unlock()
 
-    def abandon(self) -> None:
-        """Let go of a file that cannot be written any more, leaving it as it is.
+    def abandon(self, failure: BaseException) -> OutputError:
+        """Let go of a file that cannot be written any more, and return the error that says why.
 
         libhdf5 never gives up what it could not write: it tries again at exit, and crashes the
-        process. So its file handle is pointed to where writing always works.
+        process. So its file handle is pointed to where writing works, and the file left as it is.
         """
-        for spare in (_memory, _nowhere):
-            if not self.is_open:
-                break
+        error = output_error(self.path, failure)
+        if self.is_open:
             with contextlib.suppress(OSError, RuntimeError):
-                handle = spare()
-                os.dup2(handle, self.file.id.get_vfd_handle(), inheritable=False)
-                os.close(handle)
+                spare = _scratch(error.errno)
+                os.dup2(spare, self.file.id.get_vfd_handle(), inheritable=False)
+                os.close(spare)
                 self.file.close()
-        with open(self.path, "rb") as file:
-            os.fsync(file.fileno())
         self._unlock()
+        return error
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -120,9 +117,9 @@ def _open(path: str, swmr: bool) -> h5py.File:
         raise output_error(path, exc) from exc
 
 
-def _memory() -> int:
-    return os.memfd_create("biomem") if hasattr(os, "memfd_create") else _nowhere()
-
-
-def _nowhere() -> int:
+def _scratch(number: int | None) -> int:
+    """Return a handle that takes any bytes, after a failure with this error number."""
+    if number != errno.EFBIG and hasattr(os, "memfd_create"):
+        return os.memfd_create("biomem")
+    # A limit on the size of files holds in memory too; the null device has no size.
     return os.open(os.devnull, os.O_RDWR)

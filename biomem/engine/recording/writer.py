@@ -11,9 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from biomem.engine.atomic import output_error
 from biomem.engine.recording.layout import create, rewrite
-from biomem.engine.recording.reader import Description, Source, is_written_here
+from biomem.engine.recording.reader import (
+    Description,
+    Source,
+    is_written_here,
+    suspend_readers,
+)
 from biomem.engine.recording.rows import FileRows
 from biomem.engine.recording.signal import Signal, by_name, checked_rows
 from biomem.engine.recording.stream import Stream
@@ -92,6 +96,7 @@ class Hdf5Recorder:
         self, wanted: dict[str, Signal], swmr: bool, resume_tick: int | None
     ) -> tuple[dict[str, Signal], int]:
         """Check the recording at `path` and cut it where the run goes on."""
+        suspend_readers(self.path)
         source = Source(self.path)
         try:
             found = source.describe()
@@ -200,8 +205,7 @@ class Hdf5Recorder:
         try:
             self._stream.close()
         except (OSError, RuntimeError) as exc:
-            self._stream.abandon()
-            raise output_error(self.path, exc) from exc
+            raise self._stream.abandon(exc) from exc
 
     @contextlib.contextmanager
     def _failing(self) -> Any:
@@ -209,10 +213,9 @@ class Hdf5Recorder:
         try:
             yield
         except (OSError, RuntimeError) as exc:
-            error = output_error(self.path, exc)
-            self._failure = str(error)
             self._finish.detach()
-            self._stream.abandon()
+            error = self._stream.abandon(exc)
+            self._failure = str(error)
             raise error from exc
 
     def _refuse_if_over(self) -> None:
@@ -234,5 +237,5 @@ def _close_quietly(stream: Stream, pid: int) -> None:
         return
     try:
         stream.close()
-    except (OSError, RuntimeError):
-        stream.abandon()
+    except (OSError, RuntimeError) as exc:
+        stream.abandon(exc)
