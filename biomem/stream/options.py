@@ -57,8 +57,18 @@ class ReadOptions(Params):
         its size (below 1e11 s, 1e14 ms, 1e17 us, else ns). Day/month orders are never guessed.
     tz : str
         IANA zone of naive stamps, and of the wall clock that all stamps are converted to.
-    missing, late, duplicate, last_line, gap_factor, max_line_bytes
-        See the table.
+    missing : {"skip", "hold"}
+        Rows without a value: left out, or given the last value.
+    late : {"skip", "keep"}
+        Rows earlier than the newest one: left out, or handed out all the same.
+    duplicate : {"skip", "keep"}
+        Rows with the timestamp of the one before: left out, or handed out all the same.
+    last_line : {"use", "hold"}
+        A last line without a line break: used if it is a record, or left for the next run.
+    gap_factor : float or None
+        An interval longer than this many medians is a gap; None: nothing is.
+    max_line_bytes : int
+        Longer lines are skipped.
 
     Raises
     ------
