@@ -80,8 +80,7 @@ class RecordReader:
     `position` taken after it continues exactly if the line proves whole, and raises `DataError` if
     it does not. ``last_line="hold"`` leaves the line unread until its line break is there.
 
-    When not to use it: for tables without time order, or with several values a row that belong
-    to one record.
+    When not to use it: for tables without time order, or with several values to a record.
 
     Examples
     --------
@@ -175,10 +174,9 @@ class RecordReader:
         return chunk[0]
 
     def read_chunk(self, n: int = 1024) -> list[Record]:
-        """Return the next records: at most `n`, none at the end of the source.
+        """Return the next records: at most `n`, none at the (present) end of the source.
 
-        A pipe gives what it has once there is at least one record. At the end of a file that
-        has grown since, a further call continues.
+        A pipe gives what it has once there is at least one record.
         """
         if n < 1:
             raise ParameterError(f"n must be >= 1, got {n}")
@@ -245,7 +243,7 @@ class RecordReader:
     def _record(self, text: str) -> Record | None:
         layout: Layout = self._layout  # type: ignore[assignment]
         resolved, stamp, value_text = layout.fields(text, self.options)
-        if resolved.timestamp is not None and resolved.time_format is None:
+        if resolved.time_format is None and resolved.timestamp is not None:
             resolved = resolved.with_time_format(stamp)
         if resolved is not layout:
             self._use_layout(resolved)
@@ -281,9 +279,8 @@ class RecordReader:
         try:
             return number(text, self._decimal)
         except RowProblem as problem:
-            if problem.kind != "missing" or self.options.missing == "skip":
-                raise
-            if self._last_value is None:
+            held = problem.kind == "missing" and self.options.missing == "hold"
+            if not held or self._last_value is None:
                 raise
             self._count("missing", f"{problem}; the last value is held, as for further ones")
             return self._last_value
@@ -314,11 +311,8 @@ class RecordReader:
         self._layout = layout
         # JSON numbers have a decimal point wherever they come from.
         self._decimal = self.options.decimal if layout.format == "csv" else "."
-        self._parse_stamp = (
-            None
-            if layout.time_format is None
-            else stamp_parser(layout.time_format, self.options.tz)
-        )
+        found = layout.time_format
+        self._parse_stamp = None if found is None else stamp_parser(found, self.options.tz)
 
     def _count(self, kind: str, message: str) -> None:
         setattr(self._counts, kind, getattr(self._counts, kind) + 1)
@@ -337,8 +331,8 @@ class RecordReader:
             if tail.strip():
                 self._close_row(tail)
             return []
-        record = self._try_tail() if tail and self.options.last_line == "use" else None
-        if record is not None:
+        usable = tail and self.options.last_line == "use"
+        if usable and (record := self._try_tail()) is not None:
             self._counts.unterminated += 1
             self.unterminated = True
             self._report("unterminated", "the last line has no line break; used as it stands")
@@ -348,9 +342,8 @@ class RecordReader:
             empty = self._source.offset == 0 and not tail
             raise self._reporter.nothing_found(self._counts.rows, empty=empty, cut=self._held)
         if self._held:
-            self._line += 1
-            self._report("unterminated", "the last line has no line break; left unread")
-            self._line -= 1
+            text = "the last line has no line break; left unread"
+            self._reporter.report("unterminated", text, line=self._line + 1, row=self._row)
         return []
 
     def _try_tail(self) -> Record | None:
@@ -403,7 +396,5 @@ class RecordReader:
                 raise
             raise damaged(error) from None
         if not self.same_source:
-            self._report(
-                "other_source",
-                "this is not the file the position was taken in (or a pipe); read from its start",
-            )
+            text = "this is not the file the position was taken in (or a pipe)"
+            self._report("other_source", f"{text}; read from its start")
