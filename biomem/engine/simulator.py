@@ -104,7 +104,7 @@ class Simulator:
         self.dt = float(dt if dt is not None else own_dt if own_dt is not None else 1.0)
         self.seed = int(seed)
         self.batch = int(batch)
-        self.progress = progress
+        self.progress: ProgressMode = progress
         self._choice = backends.resolve(model, backend)
         self._chunk = chunk
         self._tick = 0
