@@ -110,16 +110,21 @@ def test_any_parameters(
     assert_kernel_equals_reference(model, xs)
 
 
-def test_more_active_inputs_than_a_byte_can_count() -> None:
-    model = SpatialPooler(
-        input_shape=(900,), column_shape=(50,), potential_radius=None, potential_pct=1.0
-    )
-    state = model.init_state(1, Rng(1))
-    state = model.rebuild(state._replace(permanences=np.ones_like(state.permanences)))
-    assert reference.overlap(state.connected, np.arange(900)).tolist() == [900] * 50
-    xs = np.random.default_rng(0).random((60, 1, 900)) < np.linspace(0, 1, 60)[:, None, None]
-    xs[-1] = True
-    assert_kernel_equals_reference(model, xs, state)
+@pytest.mark.parametrize("n_active", [0, 3, 252, 253, 255, 256, 900])
+def test_more_active_inputs_than_a_byte_can_count(n_active: int) -> None:
+    connected = np.ones((900, 50), np.uint8)
+    connected[:, 7:] = np.random.default_rng(0).random((900, 43)) < 0.9
+    active = np.arange(900 - n_active, 900, dtype=np.int32)
+    overlaps = np.empty(50, np.int32)
+    cpu._count_overlaps(connected, active, np.empty(50, np.uint8), overlaps)
+    np.testing.assert_array_equal(overlaps, reference.overlap(connected, active))
+    assert overlaps[0] == n_active
+
+
+def test_exponential_has_the_same_bits_in_float64() -> None:
+    x = np.linspace(-80, 80, 2001)
+    got = np.array([cpu._exponential(v) for v in x])
+    np.testing.assert_array_equal(got.view(np.int64), reference.exponential(x).view(np.int64))
 
 
 def test_chunks_do_not_change_a_run() -> None:
@@ -144,6 +149,29 @@ def test_tick_writes_into_the_buffers_it_is_given() -> None:
     np.testing.assert_array_equal(got, columns)
     assert np.shares_memory(got, scratch.winners)
     np.testing.assert_array_equal(state.permanences, want.permanences)
+
+
+@pytest.mark.parametrize("wrap", [True, False])
+@pytest.mark.parametrize("sheet", [(12,), (7,), (6, 5), (1, 8)])
+def test_local_winners_at_every_radius(sheet: tuple, wrap: bool) -> None:
+    params = SpatialPoolerParams(
+        input_shape=sheet,
+        column_shape=sheet,
+        global_inhibition=False,
+        local_area_density=0.4,
+        wrap_around=wrap,
+    )
+    constants = cpu.make_constants(params, SpatialPooler(params).weights["pools"])
+    winners = np.empty(params.n_columns, np.int32)
+    rng = np.random.default_rng(3)
+    for radius in range(1, 14):
+        for _ in range(10):
+            keys = rng.integers(0, 9, params.n_columns, dtype=np.int32)
+            n = cpu._inhibit_locally(keys, radius, np.int32(2), constants, winners)
+            want = reference.inhibit(
+                keys.astype(np.float32), radius, params.replace(stimulus_threshold=0)
+            )
+            assert winners[:n].tolist() == [c for c in want.tolist() if keys[c] >= 2]
 
 
 @pytest.mark.parametrize("k", [1, 2, 7, 8, 9, 100])
