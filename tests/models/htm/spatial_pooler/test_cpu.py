@@ -153,12 +153,13 @@ def test_tick_writes_into_the_buffers_it_is_given() -> None:
 
 @pytest.mark.parametrize("wrap", [True, False])
 @pytest.mark.parametrize("sheet", [(12,), (7,), (6, 5), (1, 8)])
-def test_local_winners_at_every_radius(sheet: tuple, wrap: bool) -> None:
+@pytest.mark.parametrize("density", [0.05, 0.4])
+def test_local_winners_at_every_radius(sheet: tuple, wrap: bool, density: float) -> None:
     params = SpatialPoolerParams(
         input_shape=sheet,
         column_shape=sheet,
         global_inhibition=False,
-        local_area_density=0.4,
+        local_area_density=density,
         wrap_around=wrap,
     )
     constants = cpu.make_constants(params, SpatialPooler(params).weights["pools"])
