@@ -48,8 +48,8 @@ types: $(VENV)/dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/docs
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
-	@echo "docs/_build/index.html"
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 clean:
 	rm -rf $(VENV) demo-output build dist docs/_build docs/api .pytest_cache .ruff_cache .hypothesis
