@@ -37,7 +37,6 @@ _LEAST_USED = int(Stream.TM_LEAST_USED)
 _GROW = int(Stream.TM_GROW)
 # `overlap` packs two counts: potential in the low half, connected in the high half.
 _LOW = 0xFFFF
-_LISTS = 8
 
 
 class Scratch(NamedTuple):
@@ -47,55 +46,13 @@ class Scratch(NamedTuple):
     winners: Array
     taken: Array
     ranks: Array
+    before: Array
+    grown: Array
+    n_grown: Array
 
 
 @njit(cache=True)
-def build_index(state, c):
-    """Return `state` with its index built from the persistent arrays."""
-    rows, stride = state.syn_pre.shape
-    n_cells = c.n_columns * c.cells_per_column
-    index = Index(
-        np.zeros(n_cells, np.int32),
-        np.full(n_cells, -1, np.int32),
-        np.full(n_cells, -1, np.int32),
-        np.zeros(n_cells, np.int32),
-        np.full(rows, -1, np.int32),
-        np.zeros(rows, np.int32),
-        np.zeros(rows + 1, np.int32),
-        np.zeros(rows + 1, np.int32),
-        np.full(rows * stride, -1, np.int32),
-        np.full(rows * stride, -1, np.int32),
-    )
-    state = _with_index(state, index)
-    for segment in np.argsort(state.seg_used):
-        cell = state.seg_cell[segment]
-        if cell < 0:
-            continue
-        _list_segment(index, segment, cell)
-        _append_newest(index, segment)
-        for slot in range(state.seg_nsyn[segment]):
-            _link(index, segment * stride + slot, state.syn_pre[segment, slot])
-    return state
-
-
-@njit(cache=True)
-def _with_index(state, index):
-    return TemporalMemoryState(
-        state.seg_cell,
-        state.seg_nsyn,
-        state.seg_used,
-        state.syn_pre,
-        state.syn_perm,
-        state.free,
-        state.counters,
-        state.active_cells,
-        state.winner_cells,
-        index,
-    )
-
-
-@njit(cache=True)
-def _with_cells(state, active_cells, winner_cells):
+def _with(state, active_cells, winner_cells, index):
     return TemporalMemoryState(
         state.seg_cell,
         state.seg_nsyn,
@@ -106,14 +63,40 @@ def _with_cells(state, active_cells, winner_cells):
         state.counters,
         active_cells,
         winner_cells,
-        state.index,
+        index,
     )
 
 
 @njit(cache=True)
 def reset(state):
-    """Begin a new sequence; see `model.reset`."""
-    return _with_cells(state, np.empty(0, np.int32), np.empty(0, np.int32))
+    """Begin a new sequence; see `state.reset`."""
+    return _with(state, np.empty(0, np.int32), np.empty(0, np.int32), state.index)
+
+
+@njit(cache=True)
+def build_index(state, c):
+    """Return `state` with its index built from the persistent arrays."""
+    rows, slots = state.syn_pre.shape
+    n_cells = c.n_columns * c.cells_per_column
+    index = Index(
+        np.zeros(n_cells, np.int32),
+        np.zeros(n_cells, np.int32),
+        np.zeros(n_cells, np.int32),
+        np.full(n_cells, -1, np.int32),
+        np.zeros(n_cells, np.int32),
+        np.full(rows, -1, np.int32),
+        np.zeros(rows, np.int32),
+        np.zeros(rows + 1, np.int32),
+        np.zeros(rows + 1, np.int32),
+        np.full(rows * slots, -1, np.int32),
+        np.ones(1, np.int32),
+    )
+    for segment in np.argsort(state.seg_used):
+        if state.seg_cell[segment] >= 0:
+            _list_segment(index, segment, state.seg_cell[segment])
+            _append_newest(index, segment)
+    state = _with(state, state.active_cells, state.winner_cells, index)
+    return list_synapses(state, c, np.arange(rows).astype(np.int32))
 
 
 @njit(cache=True)
@@ -143,7 +126,7 @@ def reserve(state, c, n_new):
     for i in range(target - rows):
         free[i] = target - 1 - i
     free[target - rows :] = state.free
-    index, stride = state.index, state.syn_pre.shape[1]
+    index = state.index
     return TemporalMemoryState(
         _longer(state.seg_cell, target, -1),
         _longer(state.seg_nsyn, target, 0),
@@ -156,43 +139,119 @@ def reserve(state, c, n_new):
         state.winner_cells,
         Index(
             index.cell_mark,
-            index.cell_synapse,
+            index.cell_list,
+            index.cell_n_synapses,
             index.cell_segment,
             index.cell_n_segments,
             _longer(index.next_segment, target, -1),
             _longer(index.overlap, target, 0),
             _longer(index.older, target + 1, 0),
             _longer(index.newer, target + 1, 0),
-            _longer(index.next_synapse, target * stride, -1),
-            _longer(index.previous_synapse, target * stride, -1),
+            _longer(index.place, target * state.syn_pre.shape[1], -1),
+            index.lists,
         ),
     )
 
 
-@njit(cache=True, _nrt=False)
-def _link(index, synapse, cell):
-    head = index.cell_synapse[cell]
-    index.next_synapse[synapse] = head
-    index.previous_synapse[synapse] = ~cell
-    if head >= 0:
-        index.previous_synapse[head] = synapse
-    index.cell_synapse[cell] = synapse
+@njit(cache=True, _nrt=False, forceinline=True)
+def _room(index, cell):
+    start = index.cell_list[cell]
+    return index.lists[start - 1] if start > 0 else 0
 
 
 @njit(cache=True, _nrt=False)
-def _relink(index, synapse, to):
-    """Let the list run through `to` where it ran through `synapse`; -1 leaves it out."""
-    before, after = index.previous_synapse[synapse], index.next_synapse[synapse]
-    through = to if to >= 0 else after
-    if before >= 0:
-        index.next_synapse[before] = through
-    else:
-        index.cell_synapse[~before] = through
-    if after >= 0:
-        index.previous_synapse[after] = to if to >= 0 else before
-    if to >= 0:
-        index.previous_synapse[to] = before
-        index.next_synapse[to] = after
+def _move_list(index, cell, lists, room):
+    """Copy the list of `cell` to the free end of `lists`, with a new room."""
+    begin, start = index.cell_list[cell], lists[0] + 1
+    lists[0] = start + room
+    lists[start - 1] = room
+    for i in range(index.cell_n_synapses[cell]):
+        lists[start + i] = index.lists[begin + i]
+    index.cell_list[cell] = start
+
+
+@njit(cache=True)
+def _repack(index, needed):
+    """Return the lists without the gaps that moved ones left, `needed` more and as much again."""
+    total = 1
+    for cell in range(index.cell_list.size):
+        if index.cell_list[cell] > 0:
+            total += 1 + _room(index, cell)
+    lists = np.empty(2 * total + needed, np.int32)
+    lists[0] = 1
+    for cell in range(index.cell_list.size):
+        if index.cell_list[cell] > 0:
+            _move_list(index, cell, lists, _room(index, cell))
+    return Index(
+        index.cell_mark,
+        index.cell_list,
+        index.cell_n_synapses,
+        index.cell_segment,
+        index.cell_n_segments,
+        index.next_segment,
+        index.overlap,
+        index.older,
+        index.newer,
+        index.place,
+        lists,
+    )
+
+
+@njit(cache=True, _nrt=False)
+def _list_while_room(state, c, segments, begin):
+    """List the synapses of ``segments[begin:]``; return where it stopped and the room it lacked."""
+    index, pre = state.index, state.syn_pre
+    for i in range(begin, segments.size):
+        segment = segments[i]
+        for slot in range(state.seg_nsyn[segment]):
+            synapse = segment * pre.shape[1] + slot
+            if index.place[synapse] >= 0:
+                continue
+            cell = pre[segment, slot]
+            n, room = index.cell_n_synapses[cell], _room(index, cell)
+            if n == room:
+                room = 2 * room + 1 if room else 3
+                if index.lists[0] + 1 + room > index.lists.size:
+                    return i, 1 + room
+                _move_list(index, cell, index.lists, room)
+            index.place[synapse] = n
+            connected = state.syn_perm[segment, slot] >= c.connected
+            index.lists[index.cell_list[cell] + n] = synapse << 1 | connected
+            index.cell_n_synapses[cell] = n + 1
+    return segments.size, 0
+
+
+@njit(cache=True)
+def list_synapses(state, c, segments):
+    """Return `state` with every synapse of `segments` in the list of its presynaptic cell."""
+    done, lacking = _list_while_room(state, c, segments, 0)
+    while lacking:
+        index = _repack(state.index, lacking)
+        state = _with(state, state.active_cells, state.winner_cells, index)
+        done, lacking = _list_while_room(state, c, segments, done)
+    return state
+
+
+@njit(cache=True, _nrt=False, forceinline=True)
+def _unlist_synapse(index, synapse, cell):
+    place = index.place[synapse]
+    if place >= 0:
+        start, last = index.cell_list[cell], index.cell_n_synapses[cell] - 1
+        moved = index.lists[start + last]
+        index.lists[start + place] = moved
+        index.place[moved >> 1] = place
+        index.place[synapse] = -1
+        index.cell_n_synapses[cell] = last
+
+
+@njit(cache=True, _nrt=False, forceinline=True)
+def _relist_synapse(index, synapse, cell, to, connected):
+    """Write the list entry of a synapse anew: under the number `to`, connected or not."""
+    place = index.place[synapse]
+    if place >= 0:
+        index.lists[index.cell_list[cell] + place] = to << 1 | connected
+        index.place[synapse] = -1
+        index.place[to] = place
 
 
 @njit(cache=True, _nrt=False)
@@ -214,7 +273,7 @@ def _unlist_segment(index, segment, cell):
     index.cell_n_segments[cell] -= 1
 
 
-@njit(cache=True, _nrt=False)
+@njit(cache=True, _nrt=False, forceinline=True)
 def _append_newest(index, segment):
     node, last = segment + 1, index.older[0]
     index.newer[last] = node
@@ -223,14 +282,14 @@ def _append_newest(index, segment):
     index.older[0] = node
 
 
-@njit(cache=True, _nrt=False)
+@njit(cache=True, _nrt=False, forceinline=True)
 def _leave_ring(index, segment):
     node = segment + 1
     index.newer[index.older[node]] = index.newer[node]
     index.older[index.newer[node]] = index.older[node]
 
 
-@njit(cache=True, _nrt=False)
+@njit(cache=True, _nrt=False, forceinline=True)
 def _stamp(state, segment):
     state.counters[CLOCK] += 1
     state.seg_used[segment] = state.counters[CLOCK]
@@ -242,7 +301,7 @@ def destroy_segment(state, segment):
     """Free the row of a segment and take it out of every list."""
     index, stride = state.index, state.syn_pre.shape[1]
     for slot in range(state.seg_nsyn[segment]):
-        _relink(index, segment * stride + slot, -1)
+        _unlist_synapse(index, segment * stride + slot, state.syn_pre[segment, slot])
         state.syn_pre[segment, slot] = -1
         state.syn_perm[segment, slot] = 0.0
     state.counters[SYNAPSES] -= state.seg_nsyn[segment]
@@ -256,43 +315,58 @@ def destroy_segment(state, segment):
 
 
 @njit(cache=True, _nrt=False)
-def _compact(state, segment, n):
+def _compact(state, c, segment, n):
     """Close the gaps (cell -1) among the first `n` slots; return how many synapses are left."""
-    pre, perm = state.syn_pre[segment], state.syn_perm[segment]
-    base = segment * state.syn_pre.shape[1]
-    kept = 0
+    pre, perm = state.syn_pre, state.syn_perm
+    base, kept = segment * pre.shape[1], 0
     for slot in range(n):
-        if pre[slot] < 0:
+        cell = pre[segment, slot]
+        if cell < 0:
             continue
         if kept != slot:
-            _relink(state.index, base + slot, base + kept)
-            pre[kept], perm[kept] = pre[slot], perm[slot]
-            pre[slot] = -1
+            connected = perm[segment, slot] >= c.connected
+            _relist_synapse(state.index, base + slot, cell, base + kept, connected)
+            pre[segment, kept], perm[segment, kept] = cell, perm[segment, slot]
+            pre[segment, slot] = -1
         kept += 1
-    perm[kept:n] = 0.0
+    for slot in range(kept, n):
+        perm[segment, slot] = 0.0
     state.seg_nsyn[segment] = kept
     state.counters[SYNAPSES] -= n - kept
     return kept
 
 
 @njit(cache=True, _nrt=False)
-def adapt_segment(state, c, segment, increment, decrement):
-    """Move the permanences; return whether the segment is still there."""
-    index = state.index
-    pre, perm = state.syn_pre[segment], state.syn_perm[segment]
-    base, n = segment * state.syn_pre.shape[1], state.seg_nsyn[segment]
-    lost = 0
+def _settle(state, c, scratch, segment, n):
+    """Bring the lists in line with moved permanences; return how many synapses are left."""
+    index, pre, perm = state.index, state.syn_pre, state.syn_perm
+    base, lost = segment * pre.shape[1], 0
     for slot in range(n):
-        change = increment if index.cell_mark[pre[slot]] != 0 else -decrement
-        moved = min(max(perm[slot] + change, np.float32(0)), np.float32(1))
-        perm[slot] = moved
-        lost += moved < EPSILON
-    if lost:
-        for slot in range(n):
-            if perm[slot] < EPSILON:
-                _relink(index, base + slot, -1)
-                pre[slot] = -1
-        n = _compact(state, segment, n)
+        cell, old, new = pre[segment, slot], scratch.before[slot], perm[segment, slot]
+        if new < EPSILON:
+            _unlist_synapse(index, base + slot, cell)
+            pre[segment, slot] = -1
+            lost += 1
+        elif (old >= c.connected) != (new >= c.connected):
+            _relist_synapse(index, base + slot, cell, base + slot, new >= c.connected)
+    return _compact(state, c, segment, n) if lost else n
+
+
+@njit(cache=True, _nrt=False, forceinline=True)
+def adapt_segment(state, c, scratch, segment, increment, decrement):
+    """Move the permanences; return whether the segment is still there."""
+    index, pre, perm, before = state.index, state.syn_pre, state.syn_perm, scratch.before
+    n = state.seg_nsyn[segment]
+    n_events = 0
+    for slot in range(n):
+        old = perm[segment, slot]
+        change = increment if index.cell_mark[pre[segment, slot]] != 0 else -decrement
+        new = min(max(old + change, np.float32(0)), np.float32(1))
+        before[slot] = old
+        perm[segment, slot] = new
+        n_events += (new < EPSILON) | ((old >= c.connected) != (new >= c.connected))
+    if n_events:
+        n = _settle(state, c, scratch, segment, n)
     if n < c.destroy_below:
         destroy_segment(state, segment)
         return False
@@ -300,25 +374,25 @@ def adapt_segment(state, c, segment, increment, decrement):
 
 
 @njit(cache=True, _nrt=False)
-def _destroy_weakest(state, segment, count):
+def _destroy_weakest(state, c, segment, count):
     """Destroy up to `count` weakest synapses onto cells that were no winners, ties the older."""
-    index = state.index
-    pre, perm = state.syn_pre[segment], state.syn_perm[segment]
-    base, n = segment * state.syn_pre.shape[1], state.seg_nsyn[segment]
+    index, pre, perm = state.index, state.syn_pre, state.syn_perm
+    base, n = segment * pre.shape[1], state.seg_nsyn[segment]
     for _ in range(count):
         weakest = -1
         for slot in range(n):
+            cell = pre[segment, slot]
             if (
-                pre[slot] >= 0
-                and index.cell_mark[pre[slot]] <= 0
-                and (weakest < 0 or perm[slot] < perm[weakest])
+                cell >= 0
+                and index.cell_mark[cell] <= 0
+                and (weakest < 0 or perm[segment, slot] < perm[segment, weakest])
             ):
                 weakest = slot
         if weakest < 0:
             break
-        _relink(index, base + weakest, -1)
-        pre[weakest] = -1
-    return _compact(state, segment, n)
+        _unlist_synapse(index, base + weakest, pre[segment, weakest])
+        pre[segment, weakest] = -1
+    return _compact(state, c, segment, n)
 
 
 @njit(cache=True, _nrt=False)
@@ -358,9 +432,7 @@ def _all_ranks(scratch):
 @njit(cache=True, _nrt=False)
 def grow_synapses(state, c, scratch, segment, wanted, now):
     """Add up to `wanted` synapses onto winners the segment does not yet listen to."""
-    if wanted <= 0:
-        return
-    index, winners, stride = state.index, state.winner_cells, state.syn_pre.shape[1]
+    index, winners = state.index, state.winner_cells
     n, n_candidates = state.seg_nsyn[segment], winners.size
     scratch.taken[:] = False
     for slot in range(n):
@@ -372,7 +444,7 @@ def grow_synapses(state, c, scratch, segment, wanted, now):
     if wanted <= 0:
         return
     if n + wanted > c.max_synapses:
-        n = _destroy_weakest(state, segment, n + wanted - c.max_synapses)
+        n = _destroy_weakest(state, c, segment, n + wanted - c.max_synapses)
         wanted = min(wanted, c.max_synapses - n)
         if wanted <= 0:
             return
@@ -384,8 +456,9 @@ def grow_synapses(state, c, scratch, segment, wanted, now):
         cell = winners[scratch.ranks[i]]
         state.syn_pre[segment, n] = cell
         state.syn_perm[segment, n] = c.initial
-        _link(index, segment * stride + n, cell)
         n += 1
+    scratch.grown[scratch.n_grown[0]] = segment
+    scratch.n_grown[0] += 1
     state.seg_nsyn[segment] = n
     state.counters[SYNAPSES] += wanted
 
@@ -452,68 +525,64 @@ def least_used_cell(state, c, column, now):
     return cell
 
 
+@njit(cache=True, _nrt=False)
+def _count_overlaps(state):
+    index, overlap, lists = state.index, state.index.overlap, state.index.lists
+    shift = 1
+    while 1 << shift < 2 * state.syn_pre.shape[1]:
+        shift += 1
+    for cell in state.active_cells:
+        start, n = index.cell_list[cell], index.cell_n_synapses[cell]
+        state.counters[EVENTS] += n
+        for i in range(start, start + n):
+            entry = lists[i]
+            overlap[entry >> shift] += 1 + ((entry & 1) << 16)
+
+
+@njit(cache=True, _nrt=False)
+def _find_matching(state, c, found, ends, keys):
+    """Sort the matching segments by counting per column, then by insertion within columns."""
+    overlap, seg_cell = state.index.overlap, state.seg_cell
+    n = 0
+    for segment in range(overlap.size):
+        found[n] = segment
+        n += overlap[segment] & _LOW >= c.min_threshold
+    for i in range(n):
+        ends[seg_cell[found[i]] // c.cells_per_column + 1] += 1
+    for column in range(c.n_columns):
+        ends[column + 1] += ends[column]
+    for i in range(n):
+        segment = found[i]
+        cell = seg_cell[segment]
+        column = cell // c.cells_per_column
+        keys[ends[column]] = np.int64(cell) << 32 | segment
+        ends[column] += 1
+    for i in range(1, n):
+        key, at = keys[i], i
+        while at > 0 and keys[at - 1] > key:
+            keys[at] = keys[at - 1]
+            at -= 1
+        keys[at] = key
+    return n
+
+
 @njit(cache=True)
 def activate_dendrites(state, c):
     """Count the hits of every segment into `overlap`.
 
     Returns
     -------
-    touched : int32 array
-        Segments with any hit, in no order.
-    matching : int64 array
+    int64 array
         ``cell << 32 | segment`` of the matching segments, ascending.
     """
-    index = state.index
-    overlap, next_synapse = index.overlap, index.next_synapse
-    perm = state.syn_perm.reshape(-1)
-    shift = 0
-    while 1 << shift < state.syn_pre.shape[1]:
-        shift += 1
-    touched = np.empty(state.counters[SEGMENTS] + 1, np.int32)
-    # Several lists are followed at once: each hop waits for memory, and the waits overlap.
-    cursors = np.empty(_LISTS, np.int32)
-    n_cursors = n_cells = n_touched = n_events = 0
-    active = state.active_cells
-    while n_cells < active.size and n_cursors < _LISTS:
-        head = index.cell_synapse[active[n_cells]]
-        n_cells += 1
-        if head >= 0:
-            cursors[n_cursors] = head
-            n_cursors += 1
-    while n_cursors > 0:
-        i = 0
-        while i < n_cursors:
-            synapse = cursors[i]
-            segment = synapse >> shift
-            count = overlap[segment]
-            touched[n_touched] = segment
-            n_touched += count == 0
-            overlap[segment] = count + 1 + (np.int32(perm[synapse] >= c.connected) << 16)
-            n_events += 1
-            following = next_synapse[synapse]
-            while following < 0 and n_cells < active.size:
-                following = index.cell_synapse[active[n_cells]]
-                n_cells += 1
-            if following < 0:
-                n_cursors -= 1
-                cursors[i] = cursors[n_cursors]
-            else:
-                cursors[i] = following
-                i += 1
-    state.counters[EVENTS] += n_events
-    touched = touched[:n_touched]
-    matching = np.empty(n_touched, np.int64)
-    n = 0
-    for segment in touched:
-        if overlap[segment] & _LOW >= c.min_threshold:
-            matching[n] = np.int64(state.seg_cell[segment]) << 32 | segment
-            n += 1
-    matching = matching[:n]
-    matching.sort()
-    return touched, matching
+    _count_overlaps(state)
+    found = np.empty(state.seg_cell.size + 1, np.int32)
+    keys = np.empty(state.seg_cell.size, np.int64)
+    ends = np.zeros(c.n_columns + 1, np.int32)
+    return keys[: _find_matching(state, c, found, ends, keys)]
 
 
-@njit(cache=True, _nrt=False)
+@njit(cache=True, _nrt=False, forceinline=True)
 def _is_active(state, c, key):
     return state.index.overlap[key & 0xFFFFFFFF] >> 16 >= c.activation_threshold
 
@@ -535,17 +604,18 @@ def _use_active(state, c, matching):
 
 
 @njit(cache=True, _nrt=False)
-def _punish(state, c, matching):
+def _punish(state, c, scratch, matching):
     if c.learn and c.punishment > 0:
         for key in matching:
-            adapt_segment(state, c, key & 0xFFFFFFFF, -c.punishment, np.float32(0))
+            adapt_segment(state, c, scratch, key & 0xFFFFFFFF, -c.punishment, np.float32(0))
 
 
-@njit(cache=True, _nrt=False)
+@njit(cache=True, _nrt=False, forceinline=True)
 def _learn_on(state, c, scratch, segment, now):
-    if c.learn and adapt_segment(state, c, segment, c.increment, c.decrement):
+    if c.learn and adapt_segment(state, c, scratch, segment, c.increment, c.decrement):
         wanted = c.max_new_synapses - (state.index.overlap[segment] & _LOW)
-        grow_synapses(state, c, scratch, segment, wanted, now)
+        if wanted > 0:
+            grow_synapses(state, c, scratch, segment, wanted, now)
 
 
 @njit(cache=True, _nrt=False)
@@ -580,7 +650,7 @@ def _activate_cells(state, c, scratch, columns, matching, now):
         silent = begin
         while begin < matching.size and matching[begin] >> 32 < first:
             begin += 1
-        _punish(state, c, matching[silent:begin])
+        _punish(state, c, scratch, matching[silent:begin])
         end, n_before = begin, n_winners
         while end < matching.size and matching[end] >> 32 < first + c.cells_per_column:
             key = matching[end]
@@ -600,7 +670,7 @@ def _activate_cells(state, c, scratch, columns, matching, now):
             n_winners += 1
             n_bursts += 1
         begin = end
-    _punish(state, c, matching[begin:])
+    _punish(state, c, scratch, matching[begin:])
     return n_active, n_winners, n_bursts
 
 
@@ -633,7 +703,7 @@ def tick(state, c, active_columns, now):
     mark[state.active_cells] = -1
     for rank in range(state.winner_cells.size):
         mark[state.winner_cells[rank]] = rank + 1
-    touched, matching = activate_dendrites(state, c)
+    matching = activate_dendrites(state, c)
     state.counters[PREDICTED] = _use_active(state, c, matching)
     most = active_columns.size * c.cells_per_column
     scratch = Scratch(
@@ -641,15 +711,19 @@ def tick(state, c, active_columns, now):
         np.empty(most, np.int32),
         np.empty(state.winner_cells.size, np.bool_),
         np.empty(c.max_synapses, np.int32),
+        np.empty(c.max_synapses, np.float32),
+        np.empty(matching.size + active_columns.size, np.int32),
+        np.zeros(1, np.int64),
     )
     n_active, n_winners, n_bursts = _activate_cells(
         state, c, scratch, active_columns, matching, now
     )
     mark[state.active_cells] = 0
-    state.index.overlap[touched] = 0
+    state.index.overlap[:] = 0
     anomaly = n_bursts / active_columns.size if active_columns.size else 0.0
+    state = list_synapses(state, c, scratch.grown[: scratch.n_grown[0]])
     active, winners = scratch.active[:n_active].copy(), scratch.winners[:n_winners].copy()
-    return _with_cells(state, active, winners), anomaly
+    return _with(state, active, winners, state.index), anomaly
 
 
 @njit(cache=True)

@@ -197,8 +197,8 @@ def row_stride(params: TemporalMemoryParams) -> int:
 def constants(params: TemporalMemoryParams) -> Constants:
     """Return the constants of a parameter set."""
     p = params
-    # Segment limit: the pool's, the cells', and that a flat synapse index fits int32.
-    most = min(p.n_columns * p.cells_per_column * p.max_segments_per_cell, 2**31 // row_stride(p))
+    # Segment limit: the pool's, the cells', and that twice a flat synapse number fits int32.
+    most = min(p.n_columns * p.cells_per_column * p.max_segments_per_cell, 2**30 // row_stride(p))
     return Constants(
         n_columns=int(p.n_columns),
         cells_per_column=int(p.cells_per_column),

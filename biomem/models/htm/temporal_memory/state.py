@@ -33,9 +33,12 @@ class Index(NamedTuple):
         Array,
         Field("i_cell", dtype="int32", kind="derived", doc="scratch, 0 between ticks"),
     ]
-    cell_synapse: Annotated[
+    cell_list: Annotated[
         Array,
-        Field("i_cell", dtype="int32", kind="derived", doc="first synapse onto the cell, or -1"),
+        Field("i_cell", dtype="int32", kind="derived", doc="where its list begins, or 0"),
+    ]
+    cell_n_synapses: Annotated[
+        Array, Field("i_cell", dtype="int32", kind="derived", doc="length of its list")
     ]
     cell_segment: Annotated[
         Array,
@@ -56,12 +59,13 @@ class Index(NamedTuple):
         Field("i_recency", dtype="int32", kind="derived", doc="ring by recency, 0 is its end"),
     ]
     newer: Annotated[Array, Field("i_recency", dtype="int32", kind="derived", doc="the same ring")]
-    next_synapse: Annotated[
-        Array, Field("i_synapse", dtype="int32", kind="derived", doc="next onto the same cell")
-    ]
-    previous_synapse: Annotated[
+    place: Annotated[
         Array,
-        Field("i_synapse", dtype="int32", kind="derived", doc="previous one, or ~cell at the head"),
+        Field("i_synapse", dtype="int32", kind="derived", doc="in the list of its cell, or -1"),
+    ]
+    lists: Annotated[
+        Array,
+        Field("i_entry", dtype="int32", kind="derived", doc="synapses onto each cell"),
     ]
 
 
