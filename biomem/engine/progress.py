@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any, Literal, TypeAlias
 
 __all__ = ["ProgressMode", "progress_bar"]
@@ -27,10 +28,13 @@ def progress_bar(total: int | None, mode: ProgressMode, unit: str = "tick") -> A
     mode : {"auto", True, False}
         ``"auto"`` shows the bar on a terminal and in notebooks only.
     """
-    if "ipykernel" in sys.modules:
-        from tqdm.auto import tqdm
-    else:
-        from tqdm import tqdm
+    with warnings.catch_warnings():
+        # A notebook without ipywidgets gets the text bar; that is no news to its user.
+        warnings.simplefilter("ignore")
+        if "ipykernel" in sys.modules:
+            from tqdm.auto import tqdm
+        else:
+            from tqdm import tqdm
     shown = _watched() if mode == "auto" else mode
     return tqdm(
         total=total,
