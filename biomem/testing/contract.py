@@ -308,7 +308,9 @@ class _Suite:
         sim = self.simulator()
         self.advance(sim, 0, 2)
         before = persistent(sim)
-        bad: list[tuple[str, Any]] = [("shape", np.zeros((2, self.batch + 7, 3, 5)))]
+        bad: list[tuple[str, Any]] = [
+            ("shape", np.zeros((2, self.batch + 7, 3, 5), self.inputs.dtype))
+        ]
         if self.inputs.dtype.kind == "f" and self.inputs.size:
             for text, value in (("nan", np.nan), ("inf", np.inf)):
                 spoiled = self.inputs[:2].copy()
