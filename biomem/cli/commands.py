@@ -1,0 +1,164 @@
+"""The commands and their help; what they do is imported when they run."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated, Literal
+
+from cyclopts import App, Group, Parameter
+
+__all__ = ["app", "detect", "doctor"]
+
+app = App(
+    name="biomem",
+    help="Brain-inspired memory and computing, simulated.",
+    version=lambda: version("biomem"),
+    help_format="rst",
+)
+
+_DETECTOR = Group("Detector", sort_key=1)
+_READING = Group("Reading", sort_key=2)
+_WRITING = Group("Writing", sort_key=3)
+_STOPPING = Group("Stopping and going on", sort_key=4)
+
+
+@app.command
+def doctor() -> int:
+    """Say what this machine can run, for yourself and for bug reports.
+
+    Exit code 1 if something that is needed is missing or broken, else 0.
+    """
+    from biomem.cli.doctor import run
+
+    return run()
+
+
+@app.command
+def detect(
+    file: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    out: Annotated[str, Parameter(name=["--out", "-o"], group=_WRITING)],
+    preset: Annotated[Literal["live", "nab"], Parameter(group=_DETECTOR)] = "live",
+    min: Annotated[float | None, Parameter(group=_DETECTOR)] = None,
+    max: Annotated[float | None, Parameter(group=_DETECTOR)] = None,
+    probation: Annotated[int | None, Parameter(group=_DETECTOR)] = None,
+    range_rule: Annotated[bool | None, Parameter(group=_DETECTOR)] = None,
+    threshold: Annotated[float, Parameter(group=_DETECTOR)] = 0.5,
+    backend: Annotated[Literal["auto", "numpy", "numba"], Parameter(group=_DETECTOR)] = "auto",
+    seed: Annotated[int, Parameter(group=_DETECTOR)] = 0,
+    timestamp: Annotated[str | None, Parameter(group=_READING)] = None,
+    value: Annotated[str | None, Parameter(group=_READING)] = None,
+    delimiter: Annotated[str | None, Parameter(group=_READING)] = None,
+    decimal: Annotated[Literal[".", ","], Parameter(group=_READING)] = ".",
+    header: Annotated[Literal["auto", "yes", "no"], Parameter(group=_READING)] = "auto",
+    input_format: Annotated[Literal["auto", "csv", "jsonl"], Parameter(group=_READING)] = "auto",
+    time_format: Annotated[str, Parameter(group=_READING, allow_leading_hyphen=True)] = "auto",
+    tz: Annotated[str, Parameter(group=_READING)] = "UTC",
+    missing: Annotated[Literal["skip", "hold"], Parameter(group=_READING)] = "skip",
+    late: Annotated[Literal["skip", "keep"] | None, Parameter(group=_READING)] = None,
+    duplicate: Annotated[Literal["skip", "keep"] | None, Parameter(group=_READING)] = None,
+    last_line: Annotated[Literal["use", "hold"], Parameter(group=_READING)] = "use",
+    gap_factor: Annotated[float | Literal["off"] | None, Parameter(group=_READING)] = None,
+    max_line_bytes: Annotated[int, Parameter(group=_READING)] = 65536,
+    format: Annotated[Literal["csv", "jsonl"] | None, Parameter(group=_WRITING)] = None,
+    plot: Annotated[bool, Parameter(group=_WRITING)] = True,
+    quiet: Annotated[bool, Parameter(group=_WRITING, negative=())] = False,
+    save: Annotated[str | None, Parameter(group=_STOPPING)] = None,
+    save_every: Annotated[int, Parameter(group=_STOPPING)] = 1000,
+    resume: Annotated[str | None, Parameter(group=_STOPPING)] = None,
+) -> int:
+    """Find the anomalies in a telemetry file or pipe, record by record.
+
+    Writes a score for every record, draws series and alarms, and prints a table. The score is
+    high where the series is unusual; an alarm is the first record of each stretch of scores at or
+    above the threshold. While the first records (the probation) are learned from, there is none.
+
+    **Bad input.** Rows are skipped, counted and reported once for each kind if they cannot be
+    read (wrong number of fields, no number, no time, not UTF-8, a line too long), have no value
+    (empty, NaN, null), have a value that is infinite or beyond 1e150, are earlier than the newest
+    record, or repeat its timestamp. An interval above --gap-factor medians is a gap: its record is
+    scored, as the start of something new. A last line without a line break is used if it is a
+    record; if it turns out later to go on, a resumed run scores it again. An empty file, one
+    without a record, a missing column, an output or checkpoint that cannot be written, a full
+    disk, and a checkpoint that is damaged or belongs to something else end the run: one line,
+    exit code 2. What was there before is then as it was, and the last checkpoint is whole.
+
+    **Exit codes.** 0: done, or stopped by SIGTERM with everything saved; 2: see above, or wrong
+    usage; 130: interrupted (Ctrl-C), with everything saved. A run that was killed at any moment
+    and is started again with --resume gives the scores of one that was not, byte for byte.
+
+    Parameters
+    ----------
+    file
+        CSV, or one JSON object a line; - is standard input.
+    out
+        File of the scores, in .csv or .jsonl, or a folder for scores.csv or scores.jsonl, made if
+        need be. The plot lies beside it, in .png. Existing ones are replaced.
+    preset
+        live: never looks ahead. nab: the detector of the Numenta Anomaly Benchmark, with the range
+        rule, late and duplicate rows kept, no gaps; LOOKS AHEAD: it takes range and length from
+        the whole file before the first record.
+    min
+        Smallest value expected. Without --min and --max, what the records of the probation span;
+        they are held back until they are all there.
+    max
+        Largest value expected.
+    probation
+        Records at the start that raise no alarm. Default 388; nab: 15 % of the file, at most 750.
+    range_rule
+        Score 1 for a value far outside everything before. Default: only with nab.
+    threshold
+        Scores from here on are anomalous. May differ when resuming.
+    backend
+        numba is compiled, numpy readable and slow; the scores are the same.
+    seed
+        Of the detector's random draws.
+    timestamp
+        Name or 0-based number of the column of times; none: there is none. Default: guessed from
+        the header.
+    value
+        Name or number of the column of values. Default: called value, else the first number.
+    delimiter
+        Between columns. Default: guessed from the first line.
+    decimal
+        Decimal mark.
+    header
+        Whether the first line names the columns.
+    input_format
+        Of FILE.
+    time_format
+        auto, iso, epoch_s, epoch_ms, epoch_us, epoch_ns, or a pattern like %m/%d/%Y %H:%M.
+    tz
+        Time zone of times without one, and of the hour of the day the detector sees.
+    missing
+        Rows without a value: skip, or hold the value before.
+    late
+        Rows earlier than the newest record. Default: skip; nab: keep.
+    duplicate
+        Rows with the timestamp of the one before. Default: skip; nab: keep.
+    last_line
+        A last line without a line break: use it, or hold it for the next run.
+    gap_factor
+        Longest interval, in median intervals, that is no gap; off: there are no gaps. Default 50;
+        nab: off.
+    max_line_bytes
+        Longer lines are skipped.
+    format
+        Of the scores in a folder. Default: csv.
+    plot
+        Draw the plot.
+    quiet
+        Print nothing but errors.
+    save
+        Checkpoint to write. Of an earlier run's, the file is kept, with .prev added to its name.
+    save_every
+        Records between two checkpoints.
+    resume
+        Checkpoint to go on from, and to go on saving to unless --save names another. If there is
+        none yet, the run starts at the beginning, so a service can always start the same way.
+    """
+    arguments = locals().copy()
+    from biomem.cli.detect import run
+
+    return run(**arguments)
