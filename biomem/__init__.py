@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from biomem.models.htm.likelihood import AnomalyLikelihood as AnomalyLikelihood
     from biomem.models.htm.spatial_pooler import SpatialPooler as SpatialPooler
     from biomem.models.htm.temporal_memory import TemporalMemory as TemporalMemory
+    from biomem.models.wave_rnn import WaveRNN as WaveRNN
+    from biomem.models.wave_rnn import WaveRNNParams as WaveRNNParams
 
 _HOMES = {
     "Field": "biomem.engine.model",
@@ -52,6 +54,8 @@ _HOMES = {
     "ScalarEncoder": "biomem.models.htm.encoders",
     "SpatialPooler": "biomem.models.htm.spatial_pooler",
     "TemporalMemory": "biomem.models.htm.temporal_memory",
+    "WaveRNN": "biomem.models.wave_rnn",
+    "WaveRNNParams": "biomem.models.wave_rnn",
 }
 
 __all__ = ["errors", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
