@@ -35,15 +35,18 @@ _SCALARS = (bool, int, float, str, type(None))
 
 
 def describe_module(module: nn.Module) -> dict[str, Any]:
-    """Return what a file tells about a module: its class, its models, its tensors."""
+    """Return what a file tells about a module: its class, its models, its tensors.
+
+    Classes go by their name without the module: a script is ``__main__`` to itself only.
+    """
     models = [m.model for m in module.modules() if isinstance(m, TorchModule)]
     return {
-        "class": f"{type(module).__module__}:{type(module).__qualname__}",
-        "models": [{"model": m.qualified_name(), "params": m.params.to_dict()} for m in models],
-        "tensors": [
-            {"name": name, "shape": list(t.shape), "dtype": str(t.dtype)}
+        "class": type(module).__qualname__,
+        "models": [{"class": type(m).__qualname__, **m.params.to_dict()} for m in models],
+        "tensors": {
+            name: f"{str(t.dtype).removeprefix('torch.')} {list(t.shape)}"
             for name, t in module.state_dict().items()
-        ],
+        },
     }
 
 
@@ -119,13 +122,20 @@ def _named(names: list[str], arrays: dict[str, np.ndarray]) -> dict[str, torch.T
     return {names[int(i)]: torch.from_numpy(a) for i, a in arrays.items()}
 
 
-def _compare(saved: dict[str, Any], now: dict[str, Any], origin: str) -> None:
-    for name in now:
-        if saved.get(name) != now[name]:
-            raise CheckpointMismatch(
-                f"{origin} is a run with {name} = {saved.get(name)!r}, this one has {now[name]!r}; "
-                "continue with the same arguments, or start anew with resume=False"
-            )
+def _compare(saved: Any, now: Any, origin: str, path: str = "") -> None:
+    """Refuse a file whose description differs, by the first thing that does."""
+    if isinstance(now, dict) and isinstance(saved, dict):
+        for name in {**now, **saved}:
+            inner = f"{path}.{name}" if path else name
+            _compare(saved.get(name), now.get(name), origin, inner)
+    elif isinstance(now, list) and isinstance(saved, list) and len(now) == len(saved):
+        for i, (one, other) in enumerate(zip(saved, now, strict=True)):
+            _compare(one, other, origin, f"{path}[{i}]")
+    elif saved != now:
+        raise CheckpointMismatch(
+            f"{origin} is a run with {path} = {saved!r}, this one has {now!r}; "
+            "continue with the same arguments, or start anew with resume=False"
+        )
 
 
 def _pack_optimiser(

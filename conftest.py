@@ -1,0 +1,9 @@
+"""Modules whose examples cannot be collected here, since importing them needs an extra."""
+
+from __future__ import annotations
+
+import importlib.util
+
+collect_ignore_glob = []
+if importlib.util.find_spec("torch") is None:
+    collect_ignore_glob += ["biomem/train/*.py"]
