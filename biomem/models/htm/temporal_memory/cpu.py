@@ -1,12 +1,18 @@
 """Temporal Memory for one CPU thread: `biomem.models.htm.temporal_memory.model`, compiled.
 
-What makes it fast is an index from each cell to the synapses that listen to it: a tick touches
-the synapses of the few cells that were active, not the pool. Everything else follows the
-reference line by line, and equals it bit for bit.
+What makes it fast are links from each cell to the synapses onto it: a tick reads the synapses of
+the few cells that were active, not the pool. Everything else follows the reference line by line
+and equals it bit for bit.
 
-Terms: a *synapse* number is its flat position ``segment * stride + slot``. The synapses onto one
-cell form a doubly linked list; the segments of one cell a singly linked one; all segments a ring
-by recency, with segment s at node s + 1 and node 0 between newest and oldest.
+Terms. The *number* of a synapse is its flat position ``segment * slots + slot``. The *list* of a
+cell holds ``number << 1 | connected`` for each synapse onto it; it lies in `lists` behind a word
+with its room, and moves to the free end (``lists[0]``) when that is used up. The segments of one
+cell are chained; all segments form a *ring* by recency, with segment s at node s + 1 and node 0
+between the newest and the oldest.
+
+Functions that allocate nothing borrow their arrays (``_nrt=False``): counting references to the
+twenty arrays of a state at every call would cost more than the work. All of it stands in this one
+file because numba's cache watches only the file of the function it compiles.
 """
 
 from __future__ import annotations
@@ -25,7 +31,7 @@ from biomem.models.htm.temporal_memory.state import (
     PREDICTED,
     SEGMENTS,
     SYNAPSES,
-    Index,
+    Links,
     TemporalMemoryOutput,
     TemporalMemoryState,
 )
@@ -52,7 +58,7 @@ class Scratch(NamedTuple):
 
 
 @njit(cache=True)
-def _with(state, active_cells, winner_cells, index):
+def _with(state, active_cells, winner_cells, links):
     return TemporalMemoryState(
         state.seg_cell,
         state.seg_nsyn,
@@ -63,22 +69,22 @@ def _with(state, active_cells, winner_cells, index):
         state.counters,
         active_cells,
         winner_cells,
-        index,
+        links,
     )
 
 
 @njit(cache=True)
 def reset(state):
     """Begin a new sequence; see `state.reset`."""
-    return _with(state, np.empty(0, np.int32), np.empty(0, np.int32), state.index)
+    return _with(state, np.empty(0, np.int32), np.empty(0, np.int32), state.links)
 
 
 @njit(cache=True)
-def build_index(state, c):
-    """Return `state` with its index built from the persistent arrays."""
+def build_links(state, c):
+    """Return `state` with links built from the persistent arrays."""
     rows, slots = state.syn_pre.shape
     n_cells = c.n_columns * c.cells_per_column
-    index = Index(
+    links = Links(
         np.zeros(n_cells, np.int32),
         np.zeros(n_cells, np.int32),
         np.zeros(n_cells, np.int32),
@@ -93,24 +99,26 @@ def build_index(state, c):
     )
     for segment in np.argsort(state.seg_used):
         if state.seg_cell[segment] >= 0:
-            _list_segment(index, segment, state.seg_cell[segment])
-            _append_newest(index, segment)
-    state = _with(state, state.active_cells, state.winner_cells, index)
+            _list_segment(links, segment, state.seg_cell[segment])
+            _append_newest(links, segment)
+    state = _with(state, state.active_cells, state.winner_cells, links)
     return list_synapses(state, c, np.arange(rows).astype(np.int32))
 
 
 @njit(cache=True)
 def _longer(array, size, fill):
-    out = np.full(size, fill, array.dtype)
-    out[: array.size] = array
+    out = np.empty(size, array.dtype)
+    for i in range(array.size):
+        out[i] = array[i]
+    for i in range(array.size, size):
+        out[i] = fill
     return out
 
 
 @njit(cache=True)
 def _wider(array, rows, fill):
-    out = np.full((rows, array.shape[1]), fill, array.dtype)
-    out[: array.shape[0]] = array
-    return out
+    slots = array.shape[1]
+    return _longer(array.reshape(array.size), rows * slots, fill).reshape(rows, slots)
 
 
 @njit(cache=True)
@@ -125,8 +133,9 @@ def reserve(state, c, n_new):
     free = np.empty(target, np.int32)
     for i in range(target - rows):
         free[i] = target - 1 - i
-    free[target - rows :] = state.free
-    index = state.index
+    for i in range(rows):
+        free[target - rows + i] = state.free[i]
+    links = state.links
     return TemporalMemoryState(
         _longer(state.seg_cell, target, -1),
         _longer(state.seg_nsyn, target, 0),
@@ -137,62 +146,62 @@ def reserve(state, c, n_new):
         state.counters,
         state.active_cells,
         state.winner_cells,
-        Index(
-            index.cell_mark,
-            index.cell_list,
-            index.cell_n_synapses,
-            index.cell_segment,
-            index.cell_n_segments,
-            _longer(index.next_segment, target, -1),
-            _longer(index.overlap, target, 0),
-            _longer(index.older, target + 1, 0),
-            _longer(index.newer, target + 1, 0),
-            _longer(index.place, target * state.syn_pre.shape[1], -1),
-            index.lists,
+        Links(
+            links.cell_mark,
+            links.cell_list,
+            links.cell_n_synapses,
+            links.cell_segment,
+            links.cell_n_segments,
+            _longer(links.next_segment, target, -1),
+            _longer(links.overlap, target, 0),
+            _longer(links.older, target + 1, 0),
+            _longer(links.newer, target + 1, 0),
+            _longer(links.place, target * state.syn_pre.shape[1], -1),
+            links.lists,
         ),
     )
 
 
 @njit(cache=True, _nrt=False, forceinline=True)
-def _room(index, cell):
-    start = index.cell_list[cell]
-    return index.lists[start - 1] if start > 0 else 0
+def _room(links, cell):
+    start = links.cell_list[cell]
+    return links.lists[start - 1] if start > 0 else 0
 
 
 @njit(cache=True, _nrt=False)
-def _move_list(index, cell, lists, room):
+def _move_list(links, cell, lists, room):
     """Copy the list of `cell` to the free end of `lists`, with a new room."""
-    begin, start = index.cell_list[cell], lists[0] + 1
+    begin, start = links.cell_list[cell], lists[0] + 1
     lists[0] = start + room
     lists[start - 1] = room
-    for i in range(index.cell_n_synapses[cell]):
-        lists[start + i] = index.lists[begin + i]
-    index.cell_list[cell] = start
+    for i in range(links.cell_n_synapses[cell]):
+        lists[start + i] = links.lists[begin + i]
+    links.cell_list[cell] = start
 
 
 @njit(cache=True)
-def _repack(index, needed):
+def _repack(links, needed):
     """Return the lists without the gaps that moved ones left, `needed` more and as much again."""
     total = 1
-    for cell in range(index.cell_list.size):
-        if index.cell_list[cell] > 0:
-            total += 1 + _room(index, cell)
+    for cell in range(links.cell_list.size):
+        if links.cell_list[cell] > 0:
+            total += 1 + _room(links, cell)
     lists = np.empty(2 * total + needed, np.int32)
     lists[0] = 1
-    for cell in range(index.cell_list.size):
-        if index.cell_list[cell] > 0:
-            _move_list(index, cell, lists, _room(index, cell))
-    return Index(
-        index.cell_mark,
-        index.cell_list,
-        index.cell_n_synapses,
-        index.cell_segment,
-        index.cell_n_segments,
-        index.next_segment,
-        index.overlap,
-        index.older,
-        index.newer,
-        index.place,
+    for cell in range(links.cell_list.size):
+        if links.cell_list[cell] > 0:
+            _move_list(links, cell, lists, _room(links, cell))
+    return Links(
+        links.cell_mark,
+        links.cell_list,
+        links.cell_n_synapses,
+        links.cell_segment,
+        links.cell_n_segments,
+        links.next_segment,
+        links.overlap,
+        links.older,
+        links.newer,
+        links.place,
         lists,
     )
 
@@ -200,24 +209,24 @@ def _repack(index, needed):
 @njit(cache=True, _nrt=False)
 def _list_while_room(state, c, segments, begin):
     """List the synapses of ``segments[begin:]``; return where it stopped and the room it lacked."""
-    index, pre = state.index, state.syn_pre
+    links, pre = state.links, state.syn_pre
     for i in range(begin, segments.size):
         segment = segments[i]
         for slot in range(state.seg_nsyn[segment]):
             synapse = segment * pre.shape[1] + slot
-            if index.place[synapse] >= 0:
+            if links.place[synapse] >= 0:
                 continue
             cell = pre[segment, slot]
-            n, room = index.cell_n_synapses[cell], _room(index, cell)
+            n, room = links.cell_n_synapses[cell], _room(links, cell)
             if n == room:
                 room = 2 * room + 1 if room else 3
-                if index.lists[0] + 1 + room > index.lists.size:
+                if links.lists[0] + 1 + room > links.lists.size:
                     return i, 1 + room
-                _move_list(index, cell, index.lists, room)
-            index.place[synapse] = n
+                _move_list(links, cell, links.lists, room)
+            links.place[synapse] = n
             connected = state.syn_perm[segment, slot] >= c.connected
-            index.lists[index.cell_list[cell] + n] = synapse << 1 | connected
-            index.cell_n_synapses[cell] = n + 1
+            links.lists[links.cell_list[cell] + n] = synapse << 1 | connected
+            links.cell_n_synapses[cell] = n + 1
     return segments.size, 0
 
 
@@ -226,87 +235,87 @@ def list_synapses(state, c, segments):
     """Return `state` with every synapse of `segments` in the list of its presynaptic cell."""
     done, lacking = _list_while_room(state, c, segments, 0)
     while lacking:
-        index = _repack(state.index, lacking)
-        state = _with(state, state.active_cells, state.winner_cells, index)
+        links = _repack(state.links, lacking)
+        state = _with(state, state.active_cells, state.winner_cells, links)
         done, lacking = _list_while_room(state, c, segments, done)
     return state
 
 
 @njit(cache=True, _nrt=False, forceinline=True)
-def _unlist_synapse(index, synapse, cell):
-    place = index.place[synapse]
+def _unlist_synapse(links, synapse, cell):
+    place = links.place[synapse]
     if place >= 0:
-        start, last = index.cell_list[cell], index.cell_n_synapses[cell] - 1
-        moved = index.lists[start + last]
-        index.lists[start + place] = moved
-        index.place[moved >> 1] = place
-        index.place[synapse] = -1
-        index.cell_n_synapses[cell] = last
+        start, last = links.cell_list[cell], links.cell_n_synapses[cell] - 1
+        moved = links.lists[start + last]
+        links.lists[start + place] = moved
+        links.place[moved >> 1] = place
+        links.place[synapse] = -1
+        links.cell_n_synapses[cell] = last
 
 
 @njit(cache=True, _nrt=False, forceinline=True)
-def _relist_synapse(index, synapse, cell, to, connected):
+def _relist_synapse(links, synapse, cell, to, connected):
     """Write the list entry of a synapse anew: under the number `to`, connected or not."""
-    place = index.place[synapse]
+    place = links.place[synapse]
     if place >= 0:
-        index.lists[index.cell_list[cell] + place] = to << 1 | connected
-        index.place[synapse] = -1
-        index.place[to] = place
+        links.lists[links.cell_list[cell] + place] = to << 1 | connected
+        links.place[synapse] = -1
+        links.place[to] = place
 
 
 @njit(cache=True, _nrt=False)
-def _list_segment(index, segment, cell):
-    index.next_segment[segment] = index.cell_segment[cell]
-    index.cell_segment[cell] = segment
-    index.cell_n_segments[cell] += 1
+def _list_segment(links, segment, cell):
+    links.next_segment[segment] = links.cell_segment[cell]
+    links.cell_segment[cell] = segment
+    links.cell_n_segments[cell] += 1
 
 
 @njit(cache=True, _nrt=False)
-def _unlist_segment(index, segment, cell):
-    here = index.cell_segment[cell]
+def _unlist_segment(links, segment, cell):
+    here = links.cell_segment[cell]
     if here == segment:
-        index.cell_segment[cell] = index.next_segment[segment]
+        links.cell_segment[cell] = links.next_segment[segment]
     else:
-        while index.next_segment[here] != segment:
-            here = index.next_segment[here]
-        index.next_segment[here] = index.next_segment[segment]
-    index.cell_n_segments[cell] -= 1
+        while links.next_segment[here] != segment:
+            here = links.next_segment[here]
+        links.next_segment[here] = links.next_segment[segment]
+    links.cell_n_segments[cell] -= 1
 
 
 @njit(cache=True, _nrt=False, forceinline=True)
-def _append_newest(index, segment):
-    node, last = segment + 1, index.older[0]
-    index.newer[last] = node
-    index.older[node] = last
-    index.newer[node] = 0
-    index.older[0] = node
+def _append_newest(links, segment):
+    node, last = segment + 1, links.older[0]
+    links.newer[last] = node
+    links.older[node] = last
+    links.newer[node] = 0
+    links.older[0] = node
 
 
 @njit(cache=True, _nrt=False, forceinline=True)
-def _leave_ring(index, segment):
+def _leave_ring(links, segment):
     node = segment + 1
-    index.newer[index.older[node]] = index.newer[node]
-    index.older[index.newer[node]] = index.older[node]
+    links.newer[links.older[node]] = links.newer[node]
+    links.older[links.newer[node]] = links.older[node]
 
 
 @njit(cache=True, _nrt=False, forceinline=True)
 def _stamp(state, segment):
     state.counters[CLOCK] += 1
     state.seg_used[segment] = state.counters[CLOCK]
-    _append_newest(state.index, segment)
+    _append_newest(state.links, segment)
 
 
 @njit(cache=True, _nrt=False)
 def destroy_segment(state, segment):
     """Free the row of a segment and take it out of every list."""
-    index, stride = state.index, state.syn_pre.shape[1]
+    links, stride = state.links, state.syn_pre.shape[1]
     for slot in range(state.seg_nsyn[segment]):
-        _unlist_synapse(index, segment * stride + slot, state.syn_pre[segment, slot])
+        _unlist_synapse(links, segment * stride + slot, state.syn_pre[segment, slot])
         state.syn_pre[segment, slot] = -1
         state.syn_perm[segment, slot] = 0.0
     state.counters[SYNAPSES] -= state.seg_nsyn[segment]
-    _unlist_segment(index, segment, state.seg_cell[segment])
-    _leave_ring(index, segment)
+    _unlist_segment(links, segment, state.seg_cell[segment])
+    _leave_ring(links, segment)
     state.seg_nsyn[segment] = 0
     state.seg_cell[segment] = -1
     state.seg_used[segment] = -1
@@ -325,7 +334,7 @@ def _compact(state, c, segment, n):
             continue
         if kept != slot:
             connected = perm[segment, slot] >= c.connected
-            _relist_synapse(state.index, base + slot, cell, base + kept, connected)
+            _relist_synapse(state.links, base + slot, cell, base + kept, connected)
             pre[segment, kept], perm[segment, kept] = cell, perm[segment, slot]
             pre[segment, slot] = -1
         kept += 1
@@ -339,28 +348,28 @@ def _compact(state, c, segment, n):
 @njit(cache=True, _nrt=False)
 def _settle(state, c, scratch, segment, n):
     """Bring the lists in line with moved permanences; return how many synapses are left."""
-    index, pre, perm = state.index, state.syn_pre, state.syn_perm
+    links, pre, perm = state.links, state.syn_pre, state.syn_perm
     base, lost = segment * pre.shape[1], 0
     for slot in range(n):
         cell, old, new = pre[segment, slot], scratch.before[slot], perm[segment, slot]
         if new < EPSILON:
-            _unlist_synapse(index, base + slot, cell)
+            _unlist_synapse(links, base + slot, cell)
             pre[segment, slot] = -1
             lost += 1
         elif (old >= c.connected) != (new >= c.connected):
-            _relist_synapse(index, base + slot, cell, base + slot, new >= c.connected)
+            _relist_synapse(links, base + slot, cell, base + slot, new >= c.connected)
     return _compact(state, c, segment, n) if lost else n
 
 
 @njit(cache=True, _nrt=False, forceinline=True)
 def adapt_segment(state, c, scratch, segment, increment, decrement):
     """Move the permanences; return whether the segment is still there."""
-    index, pre, perm, before = state.index, state.syn_pre, state.syn_perm, scratch.before
+    links, pre, perm, before = state.links, state.syn_pre, state.syn_perm, scratch.before
     n = state.seg_nsyn[segment]
     n_events = 0
     for slot in range(n):
         old = perm[segment, slot]
-        change = increment if index.cell_mark[pre[segment, slot]] != 0 else -decrement
+        change = increment if links.cell_mark[pre[segment, slot]] != 0 else -decrement
         new = min(max(old + change, np.float32(0)), np.float32(1))
         before[slot] = old
         perm[segment, slot] = new
@@ -376,7 +385,7 @@ def adapt_segment(state, c, scratch, segment, increment, decrement):
 @njit(cache=True, _nrt=False)
 def _destroy_weakest(state, c, segment, count):
     """Destroy up to `count` weakest synapses onto cells that were no winners, ties the older."""
-    index, pre, perm = state.index, state.syn_pre, state.syn_perm
+    links, pre, perm = state.links, state.syn_pre, state.syn_perm
     base, n = segment * pre.shape[1], state.seg_nsyn[segment]
     for _ in range(count):
         weakest = -1
@@ -384,13 +393,13 @@ def _destroy_weakest(state, c, segment, count):
             cell = pre[segment, slot]
             if (
                 cell >= 0
-                and index.cell_mark[cell] <= 0
+                and links.cell_mark[cell] <= 0
                 and (weakest < 0 or perm[segment, slot] < perm[segment, weakest])
             ):
                 weakest = slot
         if weakest < 0:
             break
-        _unlist_synapse(index, base + weakest, pre[segment, weakest])
+        _unlist_synapse(links, base + weakest, pre[segment, weakest])
         pre[segment, weakest] = -1
     return _compact(state, c, segment, n)
 
@@ -432,11 +441,12 @@ def _all_ranks(scratch):
 @njit(cache=True, _nrt=False)
 def grow_synapses(state, c, scratch, segment, wanted, now):
     """Add up to `wanted` synapses onto winners the segment does not yet listen to."""
-    index, winners = state.index, state.winner_cells
+    links, winners = state.links, state.winner_cells
     n, n_candidates = state.seg_nsyn[segment], winners.size
-    scratch.taken[:] = False
+    for rank in range(winners.size):
+        scratch.taken[rank] = False
     for slot in range(n):
-        mark = index.cell_mark[state.syn_pre[segment, slot]]
+        mark = links.cell_mark[state.syn_pre[segment, slot]]
         if mark > 0:
             scratch.taken[mark - 1] = True
             n_candidates -= 1
@@ -467,7 +477,7 @@ def grow_synapses(state, c, scratch, segment, wanted, now):
 def _least_valuable(state, c, cell):
     """Return the segment of `cell` that makes room: least recent or weakest, ties the lower."""
     best, least = -1, np.inf
-    segment = state.index.cell_segment[cell]
+    segment = state.links.cell_segment[cell]
     while segment >= 0:
         value = np.float64(state.seg_used[segment])
         if not c.prune_lru:
@@ -476,20 +486,20 @@ def _least_valuable(state, c, cell):
                 value += np.float64(state.syn_perm[segment, slot]) ** 2
         if value < least or (value == least and segment < best):
             best, least = segment, value
-        segment = state.index.next_segment[segment]
+        segment = state.links.next_segment[segment]
     return best
 
 
 @njit(cache=True, _nrt=False)
 def create_segment(state, c, cell):
     """Return the number of a new, empty segment, or -1 where none can make room."""
-    index = state.index
-    while index.cell_n_segments[cell] >= c.max_segments_per_cell:
+    links = state.links
+    while links.cell_n_segments[cell] >= c.max_segments_per_cell:
         destroy_segment(state, _least_valuable(state, c, cell))
     if state.counters[SEGMENTS] == state.seg_cell.size:
-        node = index.newer[0]
-        while node > 0 and index.overlap[node - 1] & _LOW >= c.min_threshold:
-            node = index.newer[node]
+        node = links.newer[0]
+        while node > 0 and links.overlap[node - 1] & _LOW >= c.min_threshold:
+            node = links.newer[node]
         if node == 0:
             return -1
         destroy_segment(state, node - 1)
@@ -498,7 +508,7 @@ def create_segment(state, c, cell):
     state.free[top] = -1
     state.seg_cell[segment] = cell
     state.counters[SEGMENTS] += 1
-    _list_segment(index, segment, cell)
+    _list_segment(links, segment, cell)
     _stamp(state, segment)
     return segment
 
@@ -509,9 +519,9 @@ def least_used_cell(state, c, column, now):
     first = column * c.cells_per_column
     if c.keep_winner:
         for cell in range(first, first + c.cells_per_column):
-            if state.index.cell_mark[cell] > 0:
+            if state.links.cell_mark[cell] > 0:
                 return cell
-    counts = state.index.cell_n_segments
+    counts = state.links.cell_n_segments
     fewest, ties = counts[first], 0
     for cell in range(first, first + c.cells_per_column):
         if counts[cell] < fewest:
@@ -527,12 +537,12 @@ def least_used_cell(state, c, column, now):
 
 @njit(cache=True, _nrt=False)
 def _count_overlaps(state):
-    index, overlap, lists = state.index, state.index.overlap, state.index.lists
+    links, overlap, lists = state.links, state.links.overlap, state.links.lists
     shift = 1
     while 1 << shift < 2 * state.syn_pre.shape[1]:
         shift += 1
     for cell in state.active_cells:
-        start, n = index.cell_list[cell], index.cell_n_synapses[cell]
+        start, n = links.cell_list[cell], links.cell_n_synapses[cell]
         state.counters[EVENTS] += n
         for i in range(start, start + n):
             entry = lists[i]
@@ -542,7 +552,7 @@ def _count_overlaps(state):
 @njit(cache=True, _nrt=False)
 def _find_matching(state, c, found, ends, keys):
     """Sort the matching segments by counting per column, then by insertion within columns."""
-    overlap, seg_cell = state.index.overlap, state.seg_cell
+    overlap, seg_cell = state.links.overlap, state.seg_cell
     n = 0
     for segment in range(overlap.size):
         found[n] = segment
@@ -584,7 +594,7 @@ def activate_dendrites(state, c):
 
 @njit(cache=True, _nrt=False, forceinline=True)
 def _is_active(state, c, key):
-    return state.index.overlap[key & 0xFFFFFFFF] >> 16 >= c.activation_threshold
+    return state.links.overlap[key & 0xFFFFFFFF] >> 16 >= c.activation_threshold
 
 
 @njit(cache=True, _nrt=False)
@@ -598,7 +608,7 @@ def _use_active(state, c, matching):
             previous = column
             if c.learn:
                 segment = key & 0xFFFFFFFF
-                _leave_ring(state.index, segment)
+                _leave_ring(state.links, segment)
                 _stamp(state, segment)
     return n_predicted
 
@@ -613,7 +623,7 @@ def _punish(state, c, scratch, matching):
 @njit(cache=True, _nrt=False, forceinline=True)
 def _learn_on(state, c, scratch, segment, now):
     if c.learn and adapt_segment(state, c, scratch, segment, c.increment, c.decrement):
-        wanted = c.max_new_synapses - (state.index.overlap[segment] & _LOW)
+        wanted = c.max_new_synapses - (state.links.overlap[segment] & _LOW)
         if wanted > 0:
             grow_synapses(state, c, scratch, segment, wanted, now)
 
@@ -625,8 +635,8 @@ def _burst(state, c, scratch, column, own, now):
         best = own[0]
         for key in own[1:]:
             if (
-                state.index.overlap[key & 0xFFFFFFFF] & _LOW
-                > state.index.overlap[best & 0xFFFFFFFF] & _LOW
+                state.links.overlap[key & 0xFFFFFFFF] & _LOW
+                > state.links.overlap[best & 0xFFFFFFFF] & _LOW
             ):
                 best = key
         _learn_on(state, c, scratch, best & 0xFFFFFFFF, now)
@@ -666,12 +676,31 @@ def _activate_cells(state, c, scratch, columns, matching, now):
             for cell in range(first, first + c.cells_per_column):
                 active[n_active] = cell
                 n_active += 1
-            winners[n_winners] = _burst(state, c, scratch, np.int64(column), matching[begin:end], now)
+            winners[n_winners] = _burst(
+                state, c, scratch, np.int64(column), matching[begin:end], now
+            )
             n_winners += 1
             n_bursts += 1
         begin = end
     _punish(state, c, scratch, matching[begin:])
     return n_active, n_winners, n_bursts
+
+
+@njit(cache=True, _nrt=False)
+def _mark(state):
+    """Let one look-up tell whether a cell was active, and which winner it was."""
+    for cell in state.active_cells:
+        state.links.cell_mark[cell] = -1
+    for rank in range(state.winner_cells.size):
+        state.links.cell_mark[state.winner_cells[rank]] = rank + 1
+
+
+@njit(cache=True, _nrt=False)
+def _wipe(state):
+    for cell in state.active_cells:
+        state.links.cell_mark[cell] = 0
+    for segment in range(state.seg_cell.size):
+        state.links.overlap[segment] = 0
 
 
 @njit(cache=True)
@@ -694,15 +723,11 @@ def tick(state, c, active_columns, now):
     state : TemporalMemoryState
     anomaly : float
     """
-    if state.index.cell_mark.size == 0:
-        state = build_index(state, c)
+    if state.links.cell_mark.size == 0:
+        state = build_links(state, c)
     if c.learn and state.winner_cells.size:
         state = reserve(state, c, active_columns.size)
-    # A mark tells in one look-up whether a cell was active and which winner it was.
-    mark = state.index.cell_mark
-    mark[state.active_cells] = -1
-    for rank in range(state.winner_cells.size):
-        mark[state.winner_cells[rank]] = rank + 1
+    _mark(state)
     matching = activate_dendrites(state, c)
     state.counters[PREDICTED] = _use_active(state, c, matching)
     most = active_columns.size * c.cells_per_column
@@ -718,12 +743,11 @@ def tick(state, c, active_columns, now):
     n_active, n_winners, n_bursts = _activate_cells(
         state, c, scratch, active_columns, matching, now
     )
-    mark[state.active_cells] = 0
-    state.index.overlap[:] = 0
+    _wipe(state)
     anomaly = n_bursts / active_columns.size if active_columns.size else 0.0
     state = list_synapses(state, c, scratch.grown[: scratch.n_grown[0]])
     active, winners = scratch.active[:n_active].copy(), scratch.winners[:n_winners].copy()
-    return _with(state, active, winners, state.index), anomaly
+    return _with(state, active, winners, state.links), anomaly
 
 
 @njit(cache=True)

@@ -47,7 +47,7 @@ sequence learning with an unsupervised neural network model", Neural Comput. 28 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -55,6 +55,12 @@ from biomem.engine.model import Field, Model
 from biomem.engine.random import Rng, Stream, below, words
 from biomem.engine.work import Work
 from biomem.errors import InputError
+from biomem.models.htm.temporal_memory.dendrites import (
+    Dendrites,
+    activate_dendrites,
+    cell_mask,
+    predicted_columns,
+)
 from biomem.models.htm.temporal_memory.params import (
     EPSILON,
     Constants,
@@ -70,12 +76,12 @@ from biomem.models.htm.temporal_memory.state import (
     SYNAPSES,
     TemporalMemoryOutput,
     TemporalMemoryState,
-    empty_index,
     init_state,
+    no_links,
     reserve,
     reset,
 )
-from biomem.typing import Array, BoolArray, IntArray
+from biomem.typing import Array, IntArray
 
 __all__ = [
     "Dendrites",
@@ -88,38 +94,6 @@ __all__ = [
     "predicted_columns",
     "reset",
 ]
-
-
-class Dendrites(NamedTuple):
-    """Response of the segments to the active cells of the tick before."""
-
-    connected: IntArray
-    """Active connected synapses, by segment."""
-    potential: IntArray
-    """Active synapses, connected or not, by segment."""
-    matching: IntArray
-    """Matching segments in (cell, segment) order."""
-    active: IntArray
-    """Active segments in (cell, segment) order; a subset of `matching`."""
-
-
-def activate_dendrites(params: TemporalMemoryParams, state: TemporalMemoryState) -> Dendrites:
-    """Return how the segments respond to the cells that are active in `state`."""
-    c = constants(params)
-    on = _mask(c, state.active_cells)
-    hits = on[state.syn_pre]
-    potential = hits.sum(axis=1)
-    connected = (hits & (state.syn_perm >= c.connected)).sum(axis=1)
-    matching = np.flatnonzero(potential >= c.min_threshold)
-    matching = matching[np.argsort(state.seg_cell[matching], kind="stable")]
-    active = matching[connected[matching] >= c.activation_threshold]
-    return Dendrites(connected, potential, matching, active)
-
-
-def predicted_columns(params: TemporalMemoryParams, state: TemporalMemoryState) -> IntArray:
-    """Return the columns that `state` predicts for the next tick, ascending."""
-    active = activate_dendrites(params, state).active
-    return np.unique(state.seg_cell[active] // params.cells_per_column)
 
 
 def advance(
@@ -143,7 +117,7 @@ def advance(
     Returns
     -------
     state : TemporalMemoryState
-        The index of the compiled kernel is left out.
+        The links of the compiled kernel are left out.
     anomaly : float
         Raw anomaly score, in [0, 1].
 
@@ -175,15 +149,9 @@ def _checked(c: Constants, active_columns: Any) -> IntArray:
     return columns.astype(np.int32)
 
 
-def _mask(c: Constants, cells: IntArray) -> BoolArray:
-    """Return a mask over cells, with a last entry for "cell -1", which is never set."""
-    mask = np.zeros(c.n_columns * c.cells_per_column + 1, bool)
-    mask[cells] = True
-    return mask
-
-
 def _editable(state: TemporalMemoryState) -> TemporalMemoryState:
-    return TemporalMemoryState(*(array.copy() for array in state[:-1]), empty_index())
+    copies = {name: getattr(state, name).copy() for name in state._fields if name != "links"}
+    return TemporalMemoryState(**copies, links=no_links())
 
 
 class _Tick:
@@ -191,8 +159,8 @@ class _Tick:
 
     def __init__(self, c: Constants, state: TemporalMemoryState, dendrites: Dendrites, tick: int):
         self.c, self.state, self.dendrites, self.tick = c, state, dendrites, tick
-        self.was_active = _mask(c, state.active_cells)
-        self.was_winner = _mask(c, state.winner_cells)
+        self.was_active = cell_mask(c, state.active_cells)
+        self.was_winner = cell_mask(c, state.winner_cells)
         self.matches = dendrites.potential >= c.min_threshold
 
     def run(self, columns: IntArray) -> tuple[TemporalMemoryState, float]:
@@ -321,7 +289,7 @@ class _Tick:
         """Return the number of a new, empty segment, or -1 where none can make room."""
         state = self.state
         while (own := np.flatnonzero(state.seg_cell == cell)).size >= self.c.max_segments_per_cell:
-            self.destroy_segment(own[np.argmin([self.value(s) for s in own])])
+            self.destroy_segment(own[np.argmin([self.value(int(s)) for s in own])])
         if state.counters[SEGMENTS] == state.seg_cell.size:
             idle = np.flatnonzero(~self.matches)
             if not idle.size:
@@ -394,13 +362,14 @@ class TemporalMemory(Model):
     Output = TemporalMemoryOutput
     Input = Field("column", dtype="bool")
     batched = False
+    exact = True
     kernels: ClassVar[Mapping[str, Any]] = {"numba": "biomem.models.htm.temporal_memory.cpu:scan"}
 
     params: TemporalMemoryParams
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """Fixed axes; the pool's grow with it, those of the index are free."""
+        """Fixed axes; the others grow with the pool."""
         return {"column": self.params.n_columns, "slot": row_stride(self.params), "counter": 5}
 
     def init_state(self, batch: int = 1, rng: Rng | None = None) -> TemporalMemoryState:
@@ -423,8 +392,8 @@ class TemporalMemory(Model):
         )
 
     def rebuild(self, state: TemporalMemoryState) -> TemporalMemoryState:
-        """Leave the index out; the kernel builds it when it needs it."""
-        return state._replace(index=empty_index())
+        """Leave the links out; the kernel builds them when it needs them."""
+        return state._replace(links=no_links())
 
     def work(self, state: TemporalMemoryState, ticks: int, batch: int) -> Work:
         """Return the synaptic events since tick 0: presynaptic cells active on live segments."""

@@ -97,7 +97,7 @@ class TemporalMemoryParams(Params):
             ("burst_winner", ("least_used", "previous")),
         ):
             require(self, name, getattr(self, name) in allowed, f"one of {allowed}")
-        require(self, "learn", isinstance(self.learn, (bool, np.bool_)), "True or False")
+        require(self, "learn", isinstance(self.learn, bool), "True or False")
         Rng(self.seed)
         if self.max_new_synapses < self.activation_threshold:
             warnings.warn(
@@ -122,8 +122,8 @@ class TemporalMemoryParams(Params):
             limits["max_segments"] = _INT32
         for name, largest in limits.items():
             value = getattr(self, name)
-            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            require(self, name, whole and 1 <= value <= largest, f"an integer in [1, {largest}]")
+            fits = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= largest
+            require(self, name, fits, f"an integer in [1, {largest}]")
         if self.n_columns * self.cells_per_column > _INT32:
             raise ParameterError(
                 f"TemporalMemoryParams.n_columns * cells_per_column must be at most {_INT32}, got "

@@ -1,4 +1,4 @@
-"""State of the Temporal Memory: one pool of segments, the cells of the last tick, an index."""
+"""State of the Temporal Memory: one pool of segments, the cells of the last tick."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from biomem.models.htm.temporal_memory.params import (
 )
 from biomem.typing import Array
 
-__all__ = ["Index", "TemporalMemoryOutput", "TemporalMemoryState", "init_state", "reset"]
+__all__ = ["Links", "TemporalMemoryOutput", "TemporalMemoryState", "init_state", "reset"]
 
 INITIAL_SEGMENTS = 64
 
@@ -23,7 +23,7 @@ INITIAL_SEGMENTS = 64
 SEGMENTS, SYNAPSES, CLOCK, EVENTS, PREDICTED = range(5)
 
 
-class Index(NamedTuple):
+class Links(NamedTuple):
     """Accelerators of the compiled kernel. Empty arrays: not built, the kernel does it on use.
 
     Nothing here influences a result, so the order inside a list is free.
@@ -98,7 +98,7 @@ class TemporalMemoryState(NamedTuple):
     ]
     active_cells: Annotated[Array, Field("active", dtype="int32", doc="ascending")]
     winner_cells: Annotated[Array, Field("winner", dtype="int32", doc="ascending, all active")]
-    index: Index
+    links: Links
 
 
 class TemporalMemoryOutput(NamedTuple):
@@ -127,13 +127,13 @@ def init_state(params: TemporalMemoryParams) -> TemporalMemoryState:
         counters=np.zeros(5, np.int64),
         active_cells=np.empty(0, np.int32),
         winner_cells=np.empty(0, np.int32),
-        index=empty_index(),
+        links=no_links(),
     )
 
 
-def empty_index() -> Index:
-    """Return the index that says: not built."""
-    return Index(*(np.empty(0, np.int32) for _ in Index._fields))
+def no_links() -> Links:
+    """Return the links that say: not built."""
+    return Links(*(np.empty(0, np.int32) for _ in Links._fields))
 
 
 def reset(state: TemporalMemoryState) -> TemporalMemoryState:
