@@ -44,7 +44,7 @@ def _function() -> Any:
         def backward(ctx: Any, d_hs: torch.Tensor) -> tuple[Any, ...]:
             h, hs, matrix = ctx.saved_tensors
             # h and its argument have the same sign, or h is zero where the slope is.
-            gain = torch.where(hs > 0, 1.0, ctx.slope).to(hs.dtype)
+            gain = torch.ones_like(hs).masked_fill_(hs <= 0, ctx.slope)
             d_pre = torch.empty_like(hs)
             back = matrix.t()
             d_h = d_hs[-1]

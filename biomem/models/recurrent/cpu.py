@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from biomem.backends.jit import njit
 from biomem.models.recurrent.model import LeakyNetworkOutput
 
 if TYPE_CHECKING:
