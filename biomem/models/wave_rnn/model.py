@@ -175,6 +175,7 @@ class WaveRNN(Model):
     Output = WaveRNNOutput
     Input = Field("input", dtype="float")
     array_api = True
+    kernels = {"numba": "biomem.models.wave_rnn.cpu:scan"}
 
     params: WaveRNNParams
 

@@ -1,0 +1,426 @@
+"""Compiled scan of the Wave-RNN.
+
+Hidden states stand in padded rows: a halo of the ring's last units, the ring, a halo of its first,
+so that every tap reads a contiguous stretch; what fills up the last vector is zero. One stream runs
+through a whole chunk before the next begins, so its state stays in the nearest cache. Each unit
+adds up its taps in one order, whatever the chunk, the batch, the tile or the thread: the bits of a
+run do not depend on them.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numba
+import numpy as np
+from numba import njit
+
+from biomem.models.wave_rnn.model import WaveRNN, WaveRNNOutput, WaveRNNState
+from biomem.models.wave_rnn.simd_cpu import LANES, dots, fma, lane_sum, tile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from biomem.typing import FloatArray, IntArray
+
+__all__ = ["Plan", "Rings", "Taps", "pack_rows", "plan_of", "rings_of", "scan", "spread", "taps_of"]
+
+RELU, TANH, IDENTITY = 0, 1, 2
+ACTIVATIONS = {"relu": RELU, "tanh": TANH, "identity": IDENTITY}
+
+HISTORY = 4
+"""Ticks whose states are kept before they are read out together, each readout weight loaded once."""
+
+WORTH_A_THREAD = 2_000_000
+"""Multiply-adds below which starting a second thread costs more than it saves."""
+
+
+class Rings(NamedTuple):
+    """Shape of one padded hidden state: ring o is ``[o * row + pad, o * row + pad + n)``."""
+
+    c: int
+    n: int
+    half: int
+    pad: int
+    row: int
+    size: int
+    lanes: int
+    activation: int
+
+
+class Taps(NamedTuple):
+    """Ring weights by bands of output channels, taps that are zero in a whole band left out.
+
+    Band k holds ``height[k]`` channels from ``channel[k]`` on; the rows its sums run over are
+    ``offset[first[k]:first[k + 1]]``, the taps of one row stand together from ``tap[k]`` on.
+    """
+
+    channel: IntArray
+    height: IntArray
+    first: IntArray
+    tap: IntArray
+    offset: IntArray
+    value: FloatArray
+
+
+class Plan(NamedTuple):
+    """Weights of a model in the form the kernels take."""
+
+    rings: Rings
+    taps: Taps
+    untied: FloatArray
+    bias: FloatArray
+    drive: FloatArray
+    first_layer: FloatArray
+    first_bias: FloatArray
+    second_layer: FloatArray
+    second_bias: FloatArray
+    every: int
+
+
+def rings_of(model: WaveRNN) -> Rings:
+    """Return the layout of a model's hidden state; dense weights see one long ring, no halo."""
+    p = model.params
+    lanes = LANES[np.dtype(p.dtype)]
+    dense = p.tie_weights == "dense"
+    c, n = (1, p.n_neurons) if dense else (p.n_channels, p.n_units)
+    half = 0 if dense else p.kernel_size // 2
+    pad = -(-half // lanes) * lanes
+    row = -(-n // lanes) * lanes + 2 * pad
+    return Rings(c, n, half, pad, row, c * row, lanes, ACTIVATIONS[p.activation])
+
+
+def pack_rows(array: FloatArray, rings: Rings) -> FloatArray:
+    """Return arrays ``(..., channel, unit)`` as padded rows ``(..., size)``, zeros around them."""
+    lead = array.shape[:-2]
+    out = np.zeros((*lead, rings.c, rings.row), array.dtype)
+    out[..., rings.pad : rings.pad + rings.n] = array.reshape(*lead, rings.c, rings.n)
+    return out.reshape(*lead, rings.size)
+
+
+def taps_of(u: FloatArray, rings: Rings) -> Taps:
+    """Return the bands of a kernel ``(channel, channel, tap)``.
+
+    Four channels in a band keep the arithmetic busy; where few taps are not zero, as in a pure
+    shift, bands of one channel leave out more.
+    """
+    c, _, f = u.shape
+    rows = np.arange(c)[:, None] * rings.row + np.arange(f) - f // 2
+    flat = u.reshape(c, c * f)
+    bands: list[tuple[int, int]] = []
+    o = 0
+    while o < c:
+        high = 4 if c - o >= 4 else 2 if c - o >= 2 else 1
+        used = flat[o : o + high] != 0
+        # A lone row runs at about half the speed of a band.
+        alone = 2 * np.count_nonzero(used) < high * np.count_nonzero(used.any(axis=0))
+        bands += [(o + i, 1) for i in range(high)] if alone else [(o, high)]
+        o += high
+    offsets, values, first, tap = [], [], [0], [0]
+    for start, high in bands:
+        kept = np.flatnonzero((flat[start : start + high] != 0).any(axis=0))
+        offsets.append(rows.ravel()[kept])
+        values.append(flat[start : start + high, kept].T.ravel())
+        first.append(first[-1] + len(kept))
+        tap.append(tap[-1] + len(kept) * high)
+    channel, height = (np.array(column, np.int64) for column in zip(*bands, strict=True))
+    return Taps(
+        channel,
+        height,
+        np.array(first, np.int64),
+        np.array(tap, np.int64),
+        np.concatenate(offsets).astype(np.int64),
+        np.ascontiguousarray(np.concatenate(values)),
+    )
+
+
+_PLANS: WeakKeyDictionary[WaveRNN, Plan] = WeakKeyDictionary()
+
+
+def plan_of(model: WaveRNN) -> Plan:
+    """Return the packed weights of a model, made once."""
+    found = _PLANS.get(model)
+    if found is None:
+        found = _PLANS[model] = _pack(model)
+    return found
+
+
+def _pack(model: WaveRNN) -> Plan:
+    p, rings = model.params, rings_of(model)
+    w: dict[str, Any] = {k: np.ascontiguousarray(a, p.dtype) for k, a in model.weights.items()}
+    ring, untied = w["ring_weight"], np.zeros((0, 0, 0), p.dtype)
+    if p.tie_weights == "dense":
+        untied = np.zeros((rings.n, 1, rings.row), p.dtype)
+        untied[:, 0, : rings.n] = ring.T
+    elif p.tie_weights == "local":
+        untied = np.zeros((rings.c, rings.c * p.kernel_size, rings.row - 2 * rings.pad), p.dtype)
+        moved = np.moveaxis(ring, 3, 2)
+        untied[..., : rings.n] = moved.reshape(rings.c, -1, rings.n)
+    tied = ring if p.tie_weights == "conv" else np.zeros((rings.c, rings.c, 1), p.dtype)
+    names = ("decoder", "readout") if p.decoder == "mlp" else ("readout", None)
+    first = w[f"{names[0]}_weight"].reshape(-1, p.n_channels, p.n_units)
+    empty = np.zeros((0, 0), p.dtype)
+    return Plan(
+        rings=rings,
+        taps=taps_of(tied, rings),
+        untied=untied,
+        bias=pack_rows(np.ascontiguousarray(model.bias, p.dtype), rings),
+        drive=pack_rows(np.ascontiguousarray(np.moveaxis(w["input_weight"], 2, 0)), rings).ravel(),
+        first_layer=pack_rows(first, rings).ravel(),
+        first_bias=w[f"{names[0]}_bias"],
+        second_layer=w[f"{names[1]}_weight"] if names[1] else empty,
+        second_bias=w[f"{names[1]}_bias"] if names[1] else empty[0:0].ravel(),
+        every=p.readout_every,
+    )
+
+
+@njit(cache=True, nogil=True)
+def drive_row(out, bias, drive, steps, x, x_at, size, lanes):
+    """Set one padded state to the bias plus the input's share."""
+    v, vectors = 0, size // lanes
+    while v < vectors:
+        wide = min(4, vectors - v)
+        at = v * lanes
+        tile(
+            out, at, 0, bias, at, 0, drive, at, steps, 0, steps.size, x, x_at, 0, 1, 1, wide, False
+        )
+        v += wide
+
+
+@njit(cache=True, nogil=True)
+def correlate_rows(out, at, start, rows, rows_at, taps, rings, rectify):
+    """Add the correlation of one padded state to a start, at ``out[at:]``."""
+    vectors = (rings.row - 2 * rings.pad) // rings.lanes
+    for k in range(taps.channel.size):
+        high, first = taps.height[k], taps.first[k]
+        row = taps.channel[k] * rings.row + rings.pad
+        v = 0
+        while v < vectors:
+            wide = min(4, vectors - v)
+            if vectors - v == 5:
+                wide = 3
+            place = row + v * rings.lanes
+            tile(
+                out, at + place, rings.row,
+                start, place, rings.row,
+                rows, rows_at + rings.pad + v * rings.lanes,
+                taps.offset, first, taps.first[k + 1],
+                taps.value, taps.tap[k] - first * high, 1, high,
+                high, wide, rectify,
+            )  # fmt: skip
+            v += wide
+
+
+@njit(cache=True, nogil=True)
+def close_rings(h, at, rings):
+    """Fill the halos of a padded state from the other end of each ring, and zero the rest."""
+    for o in range(rings.c):
+        ring = at + o * rings.row + rings.pad
+        end = ring + rings.n
+        h[end : ring - rings.pad + rings.row] = 0
+        for k in range(rings.half):
+            h[ring - 1 - k] = h[end - 1 - k]
+            h[end + k] = h[ring + k]
+
+
+@njit(cache=True, nogil=True)
+def activate(h, at, rings):
+    """Apply tanh to the units of a padded state; what tiles rectify is left as it is."""
+    if rings.activation == TANH:
+        for o in range(rings.c):
+            ring = at + o * rings.row + rings.pad
+            for i in range(ring, ring + rings.n):
+                h[i] = math.tanh(h[i])
+
+
+@njit(cache=True, nogil=True)
+def _recur_untied(out, at, start, rows, rows_at, untied, rings):
+    width = untied.shape[2]
+    taps = 2 * rings.half + 1
+    total = np.empty(width, out.dtype)
+    for o in range(rings.c):
+        ring = o * rings.row + rings.pad
+        total[:] = start[ring : ring + width]
+        for k in range(rings.c):
+            for j in range(taps):
+                source = rows_at + k * rings.row + rings.pad + j - rings.half
+                x = rows[source : source + width]
+                w = untied[o, k * taps + j]
+                for i in range(width):
+                    total[i] = fma(w[i], x[i], total[i])
+        for i in range(width):
+            z = total[i]
+            out[at + ring + i] = 0 if rings.activation == RELU and z <= 0 else z
+
+
+@njit(cache=True, nogil=True)
+def _read(plan, h, places, count, y, t, b, sums):
+    """Read the states at ``h[places[:count]]`` out into ``y[t[i], b]``."""
+    lanes, size = plan.rings.lanes, plan.rings.size
+    n_first, hidden = plan.first_bias.size, plan.second_bias.size > 0
+    layer = np.empty((HISTORY, n_first), h.dtype)
+    wide = 4 if count == 4 else 1
+    for q in range(0, count, wide):
+        o = 0
+        while o < n_first:
+            high = 4 if n_first - o >= 4 else 1
+            sums[:] = 0
+            dots(
+                sums, 0, plan.first_layer, o * size, size,
+                h, 0, places, q, size // lanes, high, wide,
+            )  # fmt: skip
+            for i in range(high):
+                for j in range(wide):
+                    total = lane_sum(sums, (i * wide + j) * lanes, lanes)
+                    layer[q + j, o + i] = total + plan.first_bias[o + i]
+            o += high
+    for q in range(count):
+        if not hidden:
+            y[t[q], b] = layer[q]
+            continue
+        for o in range(plan.second_bias.size):
+            total = plan.second_bias[o]
+            for i in range(n_first):
+                z = layer[q, i]
+                total = fma(plan.second_layer[o, i], z if not z <= 0 else z * 0, total)
+            y[t[q], b, o] = total
+
+
+@njit(cache=True, nogil=True)
+def _unpack(h, at, rings, out):
+    """Copy a padded state to ``(channel, unit)``, which dense weights see as one ring."""
+    flat = out.reshape(-1)
+    for o in range(rings.c):
+        ring = at + o * rings.row + rings.pad
+        flat[o * rings.n : (o + 1) * rings.n] = h[ring : ring + rings.n]
+
+
+@njit(cache=True, nogil=True)
+def _load(h, at, rings, state):
+    flat = state.reshape(-1)
+    for o in range(rings.c):
+        ring = at + o * rings.row + rings.pad
+        h[ring : ring + rings.n] = flat[o * rings.n : (o + 1) * rings.n]
+    close_rings(h, at, rings)
+
+
+@njit(cache=True, nogil=True)
+def _scan(plan, state, xs, tick, y, recorded, start, stop):
+    rings = plan.rings
+    size = rings.size
+    rectify = rings.activation == RELU
+    steps = np.arange(xs.shape[2]) * size
+    untied, record = plan.untied.size > 0, recorded.shape[2] > 0
+    slots = HISTORY if plan.every < HISTORY else 1
+    history = np.zeros((slots + 1) * size, state.dtype)
+    pre = np.zeros(size, state.dtype)
+    places, ticks = np.zeros(slots, np.int64), np.zeros(slots, np.int64)
+    sums = np.zeros(16 * rings.lanes, state.dtype)
+    for b in range(start, stop):
+        _load(history, 0, rings, state[b])
+        now, waiting = 0, 0
+        for t in range(xs.shape[0]):
+            then, now = now, (now + 1) % (slots + 1)
+            at = now * size
+            drive_row(pre, plan.bias, plan.drive, steps, xs[t, b], 0, size, rings.lanes)
+            if untied:
+                _recur_untied(history, at, pre, history, then * size, plan.untied, rings)
+            else:
+                correlate_rows(history, at, pre, history, then * size, plan.taps, rings, rectify)
+            activate(history, at, rings)
+            close_rings(history, at, rings)
+            if record:
+                _unpack(history, at, rings, recorded[t, b])
+            if (tick + t + 1) % plan.every == 0:
+                places[waiting], ticks[waiting] = at, t
+                waiting += 1
+            # A state stands for `slots` more ticks; what waits is read while all of it does.
+            full = waiting == slots or (waiting > 0 and t - ticks[0] == slots)
+            if full or (waiting > 0 and t == xs.shape[0] - 1):
+                _read(plan, history, places, waiting, y, ticks, b, sums)
+                waiting = 0
+        _unpack(history, now * size, rings, state[b])
+
+
+@njit(cache=True, nogil=True)
+def _scan_dense(plan, state, xs, tick, y, recorded, start, stop):
+    rings = plan.rings
+    size, n, batch = rings.size, rings.n, stop - start
+    rectify = rings.activation == RELU
+    steps, columns = np.arange(xs.shape[2]) * size, np.arange(n) * size
+    weights = plan.untied.reshape(-1)
+    history = np.zeros(2 * batch * size, state.dtype)
+    pre = np.zeros(4 * size, state.dtype)
+    places, ticks = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    sums = np.zeros(16 * rings.lanes, state.dtype)
+    for b in range(batch):
+        _load(history, b * size, rings, state[start + b])
+    for t in range(xs.shape[0]):
+        then, now = (t % 2) * batch * size, ((t + 1) % 2) * batch * size
+        b = 0
+        while b < batch:
+            high = 4 if batch - b >= 4 else 2 if batch - b >= 2 else 1
+            for i in range(high):
+                drive_row(
+                    pre[i * size :], plan.bias, plan.drive, steps, xs[t, start + b + i], 0, size,
+                    rings.lanes,
+                )  # fmt: skip
+            v, vectors = 0, size // rings.lanes
+            while v < vectors:
+                wide, at = min(4, vectors - v), v * rings.lanes
+                tile(
+                    history, now + b * size + at, size,
+                    pre, at, size,
+                    weights, at, columns, 0, n,
+                    history, then + b * size, size, 1,
+                    high, wide, rectify,
+                )  # fmt: skip
+                v += wide
+            b += high
+        for b in range(batch):
+            at = now + b * size
+            activate(history, at, rings)
+            close_rings(history, at, rings)
+            if recorded.shape[2] > 0:
+                _unpack(history, at, rings, recorded[t, start + b])
+            if (tick + t + 1) % plan.every == 0:
+                places[0], ticks[0] = at, t
+                _read(plan, history, places, 1, y, ticks, start + b, sums)
+    last = (xs.shape[0] % 2) * batch * size
+    for b in range(batch):
+        _unpack(history, last + b * size, rings, state[start + b])
+
+
+def spread(run: Callable[[int, int], None], count: int, multiply_adds: float) -> None:
+    """Call ``run(start, stop)`` over all of ``range(count)``, on several threads where it pays.
+
+    Python threads around kernels that release the lock, since numba's own need a threading layer
+    that not every platform has.
+    """
+    threads = int(min(numba.get_num_threads(), count, max(1.0, multiply_adds / WORTH_A_THREAD)))
+    if threads <= 1:
+        run(0, count)
+        return
+    cuts = [count * i // threads for i in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(run, cuts[:-1], cuts[1:]))
+
+
+def scan(
+    model: WaveRNN, state: WaveRNNState, xs: np.ndarray, tick: int
+) -> tuple[WaveRNNState, WaveRNNOutput]:
+    """Advance over a chunk ``(time, batch, input)``; the state's buffer is reused."""
+    p, plan = model.params, plan_of(model)
+    ticks, batch = xs.shape[:2]
+    y = np.zeros((ticks, batch, p.n_outputs), p.dtype)
+    recorded = np.empty((ticks, batch, model.sizes["recorded"], p.n_units), p.dtype)
+    kernel = _scan_dense if p.tie_weights == "dense" else _scan
+
+    def run(start: int, stop: int) -> None:
+        kernel(plan, state.h, xs, tick, y, recorded, start, stop)
+
+    spread(run, batch, model.work(state, ticks, batch).macs)
+    return state, WaveRNNOutput(y, recorded)
