@@ -20,11 +20,14 @@ from numba import prange
 
 from biomem.backends.jit import njit
 from biomem.models.elm.math_cpu import activate, add_product, exponents, padded, tanh
-from biomem.models.elm.model import UPDATE_BOUND
+from biomem.models.elm.model import UPDATE_BOUND, decay_branch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from biomem.models.elm.events import Events
     from biomem.models.elm.model import ELM, ELMState
+    from biomem.models.elm.params import ELMParams
 
 __all__ = ["Tables", "scan", "scan_events", "tables_of"]
 
@@ -94,47 +97,71 @@ def tables_of(model: ELM) -> Tables:
 
 def _tables(model: ELM) -> Tables:
     p = model.params
-    real = np.dtype(p.dtype)
-    n = p.branches
-
-    def wide(array: np.ndarray, rows: int | None = None) -> np.ndarray:
-        array = np.asarray(array, np.float64)
-        short = rows - array.shape[0] if rows is not None and array.ndim == 2 else 0
-        by = padded(array.shape[-1]) - array.shape[-1]
-        return np.pad(array, ((0, short), (0, by)) if array.ndim == 2 else (0, by))
-
-    (first, first_bias), *rest = model.layers
-    width = padded(first.shape[0])
-    hidden = [(wide(w.T, width), wide(b)) for w, b in rest[:-1]]
-    update, update_bias = rest[-1] if rest else (np.zeros((p.n_memory, 0)), np.zeros(p.n_memory))
     channel, branches = np.nonzero(model.drive_weights)
-    efficacies = model.drive_weights[channel, branches].astype(np.float64)
     starts = np.searchsorted(channel, np.arange(p.n_inputs + 1))
+    efficacies = model.drive_weights[channel, branches].astype(np.float64)
     branches = branches.astype(np.int32)
-    branch_rows = wide(first[:, :n].T)
+    rows = _padded_rows(model.layers[0][0][:, : p.branches].T)
+    return pack(
+        p,
+        layers=model.layers,
+        readout=(model.weights["readout_weights"], model.weights["readout_bias"]),
+        decay=model.decay_memory,
+        gain=model.update_gain,
+        synapses=(starts, branches, efficacies),
+        channel_rows=_fold(starts, branches, efficacies, rows),
+    )
+
+
+def pack(
+    params: ELMParams,
+    *,
+    layers: Sequence[tuple[np.ndarray, np.ndarray]],
+    readout: tuple[np.ndarray, np.ndarray],
+    decay: np.ndarray,
+    gain: np.ndarray,
+    synapses: tuple[np.ndarray, np.ndarray, np.ndarray],
+    channel_rows: np.ndarray,
+) -> Tables:
+    """Return the tables of the given arrays; `layers` and `readout` as in `ELM`."""
+    (first, first_bias), *rest = layers
+    n, width = params.branches, padded(first.shape[0])
+    hidden = [(_padded_rows(w.T, width), _padded(b)) for w, b in rest[:-1]]
+    update, update_bias = rest[-1] if rest else (first[:, :0], first_bias)
+    starts, branches, efficacies = synapses
     floats = {
         "efficacies": efficacies,
-        "channel_rows": _fold(starts, branches, efficacies, branch_rows),
-        "branch_rows": branch_rows,
-        "memory_rows": wide(first[:, n:].T),
-        "first_bias": wide(first_bias),
+        "channel_rows": channel_rows,
+        "branch_rows": _padded_rows(first[:, :n].T),
+        "memory_rows": _padded_rows(first[:, n:].T),
+        "first_bias": _padded(first_bias),
         "hidden_rows": np.array([w for w, _ in hidden]).reshape(-1, width, width),
         "hidden_bias": np.array([b for _, b in hidden]).reshape(-1, width),
-        "update_rows": wide(update.T, width if rest else 0),
-        "update_bias": wide(update_bias),
-        "readout_rows": wide(model.weights["readout_weights"].T),
-        "readout_bias": wide(model.weights["readout_bias"]),
-        "decay": wide(model.decay_memory),
-        "gain": wide(model.update_gain) * UPDATE_BOUND,
-        "decay_branch": np.array([model.decay_branch]),
+        "update_rows": _padded_rows(update.T, width if rest else 0),
+        "update_bias": _padded(update_bias),
+        "readout_rows": _padded_rows(readout[0].T),
+        "readout_bias": _padded(readout[1]),
+        "decay": _padded(decay),
+        "gain": _padded(gain) * UPDATE_BOUND,
+        "decay_branch": np.array([decay_branch(params)]),
     }
     return Tables(
         starts=starts,
         branches=branches,
-        n_layers=p.n_layers,
-        silu=p.activation == "silu",
-        **{name: np.ascontiguousarray(a, dtype=real) for name, a in floats.items()},
+        n_layers=params.n_layers,
+        silu=params.activation == "silu",
+        **{name: np.ascontiguousarray(a, dtype=params.dtype) for name, a in floats.items()},
     )
+
+
+def _padded(array: np.ndarray) -> np.ndarray:
+    return np.pad(np.asarray(array, np.float64), (0, padded(len(array)) - len(array)))
+
+
+def _padded_rows(array: np.ndarray, rows: int | None = None) -> np.ndarray:
+    n, width = array.shape
+    short = 0 if rows is None else rows - n
+    return np.pad(np.asarray(array, np.float64), ((0, short), (0, padded(width) - width)))
 
 
 class _Scratch(NamedTuple):

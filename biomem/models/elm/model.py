@@ -89,6 +89,11 @@ def relu(x: Array) -> Array:
     return xp.where(x > 0, x, xp.zeros_like(x))
 
 
+def decay_branch(params: ELMParams) -> float:
+    """Return the share of a trace that is left after one step."""
+    return math.exp(-params.dt / params.tau_branch)
+
+
 class ELM(Model):
     """One expressive leaky memory neuron; with fewer branches than synapses, a Branch-ELM.
 
@@ -117,6 +122,7 @@ class ELM(Model):
     tau_memory, decay_memory, update_gain : array, shape ``(memory,)``
         ``tau_m`` (s), ``decay_m`` and ``gain_m`` of the equations.
     decay_branch : float
+        Share of a trace that is left after one step.
 
     Raises
     ------
@@ -248,7 +254,7 @@ class ELM(Model):
             self.update_gain = -p.gain * xp.expm1(-p.dt / self.tau_memory)
         else:
             self.update_gain = -xp.expm1(-p.dt * p.gain / self.tau_memory)
-        self.decay_branch = math.exp(-p.dt / p.tau_branch)
+        self.decay_branch = decay_branch(p)
 
     def init_weights(self, rng: Rng) -> dict[str, Array]:
         """Draw layers uniformly in +-1/sqrt(width before); everything else is set, not drawn.
