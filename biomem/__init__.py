@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from biomem.engine.simulator import Simulator as Simulator
     from biomem.engine.work import Work as Work
     from biomem.models.htm.detector import HTMDetector as HTMDetector
+    from biomem.models.htm.drift import CUSUM as CUSUM
+    from biomem.models.htm.drift import SPRT as SPRT
     from biomem.models.htm.encoders import RDSE as RDSE
     from biomem.models.htm.encoders import CategoryEncoder as CategoryEncoder
     from biomem.models.htm.encoders import DateTimeEncoder as DateTimeEncoder
@@ -47,10 +49,12 @@ _HOMES = {
     "Simulator": "biomem.engine.simulator",
     "Work": "biomem.engine.work",
     "AnomalyLikelihood": "biomem.models.htm.likelihood",
+    "CUSUM": "biomem.models.htm.drift",
     "CategoryEncoder": "biomem.models.htm.encoders",
     "DateTimeEncoder": "biomem.models.htm.encoders",
     "HTMDetector": "biomem.models.htm.detector",
     "RDSE": "biomem.models.htm.encoders",
+    "SPRT": "biomem.models.htm.drift",
     "ScalarEncoder": "biomem.models.htm.encoders",
     "SpatialPooler": "biomem.models.htm.spatial_pooler",
     "TemporalMemory": "biomem.models.htm.temporal_memory",

@@ -1,0 +1,37 @@
+"""Sequential tests and the drift monitor: alarms on changes that stay."""
+
+from biomem.models.htm.drift.design import Design as Design
+from biomem.models.htm.drift.increments import GRID as GRID
+from biomem.models.htm.drift.increments import BernoulliTest as BernoulliTest
+from biomem.models.htm.drift.increments import DensityTest as DensityTest
+from biomem.models.htm.drift.increments import MeanTest as MeanTest
+from biomem.models.htm.drift.increments import PoissonTest as PoissonTest
+from biomem.models.htm.drift.increments import SequentialTest as SequentialTest
+from biomem.models.htm.drift.increments import VarianceTest as VarianceTest
+from biomem.models.htm.drift.model import CUSUM as CUSUM
+from biomem.models.htm.drift.model import SPRT as SPRT
+from biomem.models.htm.drift.model import SequentialOutput as SequentialOutput
+from biomem.models.htm.drift.model import SequentialState as SequentialState
+from biomem.models.htm.drift.params import PAPER_WINDOWS as PAPER_WINDOWS
+from biomem.models.htm.drift.params import CUSUMParams as CUSUMParams
+from biomem.models.htm.drift.params import SPRTParams as SPRTParams
+from biomem.models.htm.drift.residual import rescaled_residual as rescaled_residual
+
+__all__ = [
+    "CUSUM",
+    "GRID",
+    "PAPER_WINDOWS",
+    "SPRT",
+    "BernoulliTest",
+    "CUSUMParams",
+    "DensityTest",
+    "Design",
+    "MeanTest",
+    "PoissonTest",
+    "SPRTParams",
+    "SequentialOutput",
+    "SequentialState",
+    "SequentialTest",
+    "VarianceTest",
+    "rescaled_residual",
+]
