@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from biomem.engine.sdr import SDR as SDR
     from biomem.engine.simulator import Simulator as Simulator
     from biomem.engine.work import Work as Work
+    from biomem.models.elm import ELM as ELM
+    from biomem.models.elm import ELMParams as ELMParams
     from biomem.models.htm.detector import HTMDetector as HTMDetector
     from biomem.models.htm.drift import CUSUM as CUSUM
     from biomem.models.htm.drift import SPRT as SPRT
@@ -52,6 +54,8 @@ _HOMES = {
     "CUSUM": "biomem.models.htm.drift",
     "CategoryEncoder": "biomem.models.htm.encoders",
     "DateTimeEncoder": "biomem.models.htm.encoders",
+    "ELM": "biomem.models.elm",
+    "ELMParams": "biomem.models.elm",
     "HTMDetector": "biomem.models.htm.detector",
     "RDSE": "biomem.models.htm.encoders",
     "SPRT": "biomem.models.htm.drift",
