@@ -16,6 +16,12 @@ from biomem.stream.stopping import Stop, Stopped
 
 __all__ = ["run"]
 
+_SAME = (
+    *("timestamp", "value", "delimiter", "decimal", "time_format", "tz"),
+    *("missing", "late", "duplicate", "last_line", "max_line_bytes"),
+)
+"""Reading options whose words the library shares; None leaves them to the preset."""
+
 _NAMES = {"minimum": "min", "maximum": "max", "ReadOptions.format": "input-format"}
 
 
@@ -78,11 +84,7 @@ def _detect_options(given: dict[str, Any]) -> DetectOptions:
 
 
 def _read_options(given: dict[str, Any]) -> ReadOptions:
-    same = (
-        "timestamp value delimiter decimal time_format tz missing late duplicate last_line "
-        "max_line_bytes"
-    ).split()
-    changes = {name: given[name] for name in same if given[name] is not None}
+    changes = {name: given[name] for name in _SAME if given[name] is not None}
     changes["header"] = {"auto": "auto", "yes": True, "no": False}[given["header"]]
     changes["format"] = given["input_format"]
     if given["gap_factor"] is not None:

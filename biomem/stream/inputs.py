@@ -41,11 +41,13 @@ class Input:
         self._source: Any = source
         self._start = 0
         self._reader: RecordReader | None = None
+        self._pipe: StoppableInput | None = None
         if isinstance(source, str | os.PathLike) and os.fspath(source) != "-":
             self.path = os.fspath(source)
             self.live = not stat.S_ISREG(_mode(self.path))
             if stop is not None and stat.S_ISFIFO(_mode(self.path)):
-                self._source = StoppableInput(stop.open(self.path), self.path, stop, owned=True)
+                self._pipe = StoppableInput(stop.open(self.path), self.path, stop, owned=True)
+                self._source = self._pipe
             return
         file: Any = getattr(sys.stdin, "buffer", None) if isinstance(source, str) else source
         try:
@@ -53,7 +55,8 @@ class Input:
             if not self.live:
                 self._start = file.tell()
             elif stop is not None and isinstance(source, str):
-                self._source = StoppableInput(file.fileno(), "<stdin>", stop, owned=False)
+                self._pipe = StoppableInput(file.fileno(), "<stdin>", stop, owned=False)
+                self._source = self._pipe
         except (OSError, ValueError, AttributeError):
             self.live = True  # the reader says what is wrong with it
 
@@ -110,8 +113,8 @@ class Input:
         """Close what was opened here."""
         if self._reader is not None:
             self._reader.close()
-        if isinstance(self._source, StoppableInput):
-            self._source.close()
+        if self._pipe is not None:
+            self._pipe.close()
 
     def _rewind(self) -> None:
         if self.path is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from pathlib import Path
@@ -122,13 +121,13 @@ def _try(path: Path) -> None:
         # A folder that takes no new file keeps the picture and the checkpoint from being replaced.
         with tempfile.TemporaryFile(dir=Path(os.path.realpath(path)).parent):
             pass
-        if path.exists():
-            if not path.is_file() and not path.is_dir():
-                raise OSError(errno.EINVAL, "it is a device, pipe or socket, not a regular file")
+        if path.is_file() or path.is_dir():
             with path.open("r+b"):
                 pass
     except OSError as exc:
         raise output_error(path, exc) from exc
+    if path.exists() and not path.is_file():
+        raise OutputError(f"cannot write {str(path)!r}: it is a device, pipe or socket")
 
 
 def keep_previous(checkpoint: Path) -> Path | None:
