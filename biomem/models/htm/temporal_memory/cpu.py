@@ -20,8 +20,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from biomem.backends.jit import njit
 from biomem.engine.random import Stream
 from biomem.engine.random_cpu import below, words
 from biomem.models.htm.temporal_memory.params import EPSILON, Constants, constants
@@ -369,7 +369,7 @@ def adapt_segment(state, c, scratch, segment, increment, decrement):
     n_events = 0
     for slot in range(n):
         old = perm[segment, slot]
-        change = increment if links.cell_mark[pre[segment, slot]] != 0 else -decrement
+        change = increment if links.cell_mark[np.uint32(pre[segment, slot])] != 0 else -decrement
         new = min(max(old + change, np.float32(0)), np.float32(1))
         before[slot] = old
         perm[segment, slot] = new
@@ -538,15 +538,15 @@ def least_used_cell(state, c, column, now):
 @njit(cache=True, _nrt=False)
 def _count_overlaps(state):
     links, overlap, lists = state.links, state.links.overlap, state.links.lists
-    shift = 1
+    # Unsigned numbers, here and in `adapt_segment`, spare numba's test for negative indices.
+    shift = np.uint32(1)
     while 1 << shift < 2 * state.syn_pre.shape[1]:
-        shift += 1
+        shift += np.uint32(1)
     for cell in state.active_cells:
         start, n = links.cell_list[cell], links.cell_n_synapses[cell]
         state.counters[EVENTS] += n
-        for i in range(start, start + n):
-            entry = lists[i]
-            overlap[entry >> shift] += 1 + ((entry & 1) << 16)
+        for entry in lists[start : start + n]:
+            overlap[np.uint32(entry) >> shift] += 1 + ((entry & 1) << 16)
 
 
 @njit(cache=True, _nrt=False)
