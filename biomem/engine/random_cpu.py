@@ -7,7 +7,8 @@ the calling kernel. They check nothing; arguments must lie in the ranges `random
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from biomem.backends.jit import njit
 
 __all__ = ["below", "philox4x32", "uniform32", "uniform64", "words"]
 

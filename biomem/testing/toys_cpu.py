@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from biomem.backends.jit import njit
 from biomem.engine.random import Stream
 from biomem.engine.random_cpu import uniform64, words
 from biomem.testing.toys import LeakyIntegrator, LeakyIntegratorOutput, LeakyIntegratorState

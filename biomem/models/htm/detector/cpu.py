@@ -7,8 +7,8 @@ import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from biomem.backends.jit import njit
 from biomem.models.htm.detector.model import (
     HTMDetector,
     HTMDetectorOutput,

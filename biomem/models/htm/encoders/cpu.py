@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from biomem.backends.jit import njit
 from biomem.models.htm.encoders.date_time import EARLIEST, LATEST
 from biomem.models.htm.encoders.record import PARTS
 from biomem.models.htm.encoders.table import BUCKETS

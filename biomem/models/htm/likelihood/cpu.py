@@ -10,8 +10,8 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from biomem.backends.jit import njit
 from biomem.models.htm.likelihood import model as reference
 from biomem.models.htm.likelihood import ranges
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from biomem.backends.jit import njit
 from biomem.models.htm.spatial_pooler.layout import Constants as Constants
 from biomem.models.htm.spatial_pooler.layout import Scratch as Scratch
 from biomem.models.htm.spatial_pooler.layout import make_constants, make_scratch

@@ -1,0 +1,81 @@
+"""Compiled kernels are cached under the content of everything they are made of."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import biomem
+from biomem.backends import jit
+from biomem.engine import random_cpu
+
+ROOT = Path(biomem.__file__).parent
+DETECTOR = ROOT / "models" / "htm" / "detector" / "cpu.py"
+
+
+def test_no_kernel_goes_round_the_cache() -> None:
+    direct = re.compile(r"^\s*from numba import .*\bnjit\b|numba\.njit", re.MULTILINE)
+    users = [p.name for p in ROOT.rglob("*.py") if direct.search(p.read_text())]
+    assert users == ["jit.py"]
+
+
+def test_a_kernel_is_cached_in_the_folder_of_its_digest(tmp_path) -> None:
+    path = Path(random_cpu.words._cache.cache_path)
+    assert path.name == f"numba-{jit.source_digest(ROOT / 'engine' / 'random_cpu.py')}"
+
+
+def test_the_digest_covers_what_the_kernel_calls_and_not_the_rest(tmp_path, monkeypatch) -> None:
+    copy = tmp_path / "biomem"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(jit, "PACKAGE", copy)
+    kernel = copy / DETECTOR.relative_to(ROOT)
+
+    def digest_after(change: str) -> str:
+        with (copy / change).open("a") as file:
+            file.write("# changed\n")
+        jit.source_digest.cache_clear()
+        return jit.source_digest(kernel)
+
+    jit.source_digest.cache_clear()
+    seen = [jit.source_digest(kernel)]
+    for called in (
+        "models/htm/detector/cpu.py",
+        "models/htm/temporal_memory/cpu.py",
+        "models/htm/temporal_memory/params.py",
+        "models/htm/likelihood/model.py",
+        "engine/random_cpu.py",
+        "engine/random.py",
+    ):
+        seen.append(digest_after(called))
+        assert seen[-1] not in seen[:-1], called
+    for unrelated in ("cli/__init__.py", "stream/records.py", "testing/toys_cpu.py"):
+        assert digest_after(unrelated) == seen[-1], unrelated
+    jit.source_digest.cache_clear()
+
+
+def test_a_read_only_package_is_cached_where_numba_was_told(tmp_path) -> None:
+    script = (
+        "from biomem.engine import random_cpu; import numpy as np;"
+        "random_cpu.below(np.uint32(5), 3); print(random_cpu.below._cache.cache_path)"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"NUMBA_CACHE_DIR": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(child.stdout.strip()).is_relative_to(tmp_path)
+    assert list(tmp_path.rglob("*.nbi"))
+
+
+def test_old_caches_of_other_contents_are_removed_and_new_ones_kept(tmp_path) -> None:
+    import os
+
+    current, old, new = (tmp_path / f"numba-{n}" for n in ("a", "b", "c"))
+    for folder in (current, old, new):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    jit._remove_old(tmp_path, current)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["numba-a", "numba-c"]
