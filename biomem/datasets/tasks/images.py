@@ -55,15 +55,21 @@ class _Finite(Task):
 
     def samples(self, step: int, rng: Rng) -> np.ndarray:
         """Return the indices within the split that step `step` shows."""
-        epoch, place = divmod(step, len(self))
-        order = np.arange(self.n_samples)
-        if self.split == "train":
-            order = _shuffled(rng, epoch, self.n_samples)
-        return order[place * self.batch_size : (place + 1) * self.batch_size]
+        train = self.split == "train"
+        return finite_samples(self.n_samples, len(self), self.batch_size, train, step, rng)
 
     def metrics(self, logits: np.ndarray, batch: Batch) -> dict[str, float]:
         """Return cross-entropy and accuracy of logits of shape ``(batch, n_out)``."""
         return classification_metrics(logits, batch.y)
+
+
+def finite_samples(
+    n: int, per_epoch: int, batch_size: int, shuffled: bool, step: int, rng: Rng
+) -> np.ndarray:
+    """Return the indices in ``range(n)`` that a step shows, with every epoch in a new order."""
+    epoch, place = divmod(step, per_epoch)
+    part = slice(place * batch_size, (place + 1) * batch_size)
+    return (_shuffled(rng, epoch, n) if shuffled else np.arange(n))[part]
 
 
 @functools.lru_cache(maxsize=4)
