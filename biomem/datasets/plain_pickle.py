@@ -94,7 +94,14 @@ def _stand_ins() -> dict[tuple[str, str], Any]:
             raise _Refused("only latin1 text stands for bytes")
         return text.encode("latin1")
 
+    def no_bytes(*arguments: object) -> bytes:
+        if arguments:
+            raise _Refused("bytes are made of something")
+        return b""
+
     names: dict[tuple[str, str], Any] = {
+        ("builtins", "bytes"): no_bytes,
+        ("__builtin__", "bytes"): no_bytes,
         ("numpy", "ndarray"): "ndarray",
         ("numpy", "dtype"): dtype,
         ("_codecs", "encode"): encode,
@@ -173,7 +180,7 @@ class _Plain:
             convert = self._dict
         elif isinstance(value, list | tuple):
             convert = self._sequence
-        elif isinstance(value, bool | int | float | complex | str | bytes | bytearray | type(None)):
+        elif isinstance(value, bool | int | float | str | bytes | bytearray | type(None)):
             return value
         else:
             raise _Refused(f"it holds a {type(value).__name__}")

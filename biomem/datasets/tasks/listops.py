@@ -73,8 +73,8 @@ class ListOps(Task):
     Examples
     --------
     >>> task = ListOps(batch_size=1, min_length=6, max_length=12)
-    >>> print(*task.expressions(0, Rng(1)))
-    [MAX 3 5 [SM 0 0 2 ] 3 1 ]
+    >>> print(*task.expressions(2, Rng(1)))
+    [MAX 0 7 [MED 4 8 3 5 ] 2 0 ]
 
     References
     ----------
