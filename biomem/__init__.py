@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from biomem.models.htm.likelihood import AnomalyLikelihood as AnomalyLikelihood
     from biomem.models.htm.spatial_pooler import SpatialPooler as SpatialPooler
     from biomem.models.htm.temporal_memory import TemporalMemory as TemporalMemory
+    from biomem.models.recurrent import LeakyNetwork as LeakyNetwork
+    from biomem.models.recurrent import LeakyNetworkParams as LeakyNetworkParams
     from biomem.models.wave_rnn import WaveRNN as WaveRNN
     from biomem.models.wave_rnn import WaveRNNParams as WaveRNNParams
 
@@ -57,6 +59,8 @@ _HOMES = {
     "ELM": "biomem.models.elm",
     "ELMParams": "biomem.models.elm",
     "HTMDetector": "biomem.models.htm.detector",
+    "LeakyNetwork": "biomem.models.recurrent",
+    "LeakyNetworkParams": "biomem.models.recurrent",
     "RDSE": "biomem.models.htm.encoders",
     "SPRT": "biomem.models.htm.drift",
     "ScalarEncoder": "biomem.models.htm.encoders",
