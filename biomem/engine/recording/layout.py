@@ -26,6 +26,9 @@ __all__ = ["CHUNK_BYTES", "LIBVER", "create", "rewrite"]
 CHUNK_BYTES = 256 << 10
 """Target size of a stored chunk: written anew at every commit until it is full."""
 
+CHUNK_ROWS = 8192
+"""Most rows of a stored chunk, so that a short recording of small rows is a small file."""
+
 _COPY_BYTES = 8 << 20
 
 LIBVER = {True: ("v110", "v110"), False: ("v108", "v108")}
@@ -88,7 +91,7 @@ def _lay_out(
     meta = file.create_group("meta")
     description = np.frombuffer(as_json(metadata, "metadata"), np.uint8)
     for name, values in {
-        "committed": np.array([tick], np.int64),
+        "committed": np.array([tick] + [0] * len(signals), np.int64),
         "complete": np.array([0], np.uint8),
         "description": description,
     }.items():
@@ -106,12 +109,13 @@ def _lay_out_signal(file: h5py.File, signal: Signal) -> None:
     group = file.require_group(f"signals/{signal.name}")
     if "data" in group:
         raise ParameterError(f"recording {signal.name!r}: another signal has its place")
+    rows = min(max(1, CHUNK_BYTES // signal.row_bytes), CHUNK_ROWS)
     group.create_dataset(
         "data",
         shape=(0, *signal.shape),
         maxshape=(None, *signal.shape),
         dtype=signal.dtype,
-        chunks=(max(1, CHUNK_BYTES // signal.row_bytes), *signal.shape),
+        chunks=(rows, *signal.shape),
         fletcher32=True,
     )
     if signal.index is not None:

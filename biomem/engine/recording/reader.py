@@ -6,9 +6,10 @@ import contextlib
 import dataclasses
 import json
 import os
+import time
 import weakref
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from biomem.engine.hdf5 import HDF5_SIGNATURE, checked_dataset, kind_of, object_
 from biomem.engine.recording.lock import is_locked
 from biomem.engine.recording.rows import FileRows
 from biomem.engine.recording.signal import Signal
+from biomem.engine.recording.superblock import OpenFile
 from biomem.errors import BiomemError, CorruptFileError
 
 if TYPE_CHECKING:
@@ -31,14 +33,17 @@ __all__ = [
     "file_key",
     "is_written_here",
     "streams",
-    "suspend_readers",
 ]
 
 FORMAT_NAME = "biomem-recording"
 FORMAT_VERSION = 1
 
 _EXPECTED = "a biomem recording"
+_ATTEMPTS = 20
 _BAD_CONTENT = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError)
+
+
+T = TypeVar("T")
 
 
 class OpenStream(Protocol):
@@ -56,8 +61,6 @@ class OpenStream(Protocol):
 streams: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 """Every `OpenStream` of this process by `file_key`."""
 
-_sources: weakref.WeakSet[Source] = weakref.WeakSet()
-
 
 def file_key(path: str | os.PathLike[str]) -> str:
     """Return what names a file, whatever path leads to it."""
@@ -70,34 +73,13 @@ def is_written_here(path: str | os.PathLike[str]) -> bool:
     return stream is not None and stream.is_open
 
 
-def suspend_readers(path: str | os.PathLike[str]) -> None:
-    """Close the handles this process reads a file by; the next read opens it again.
-
-    libhdf5 shares one open file between all users in a process, so that a reader would keep a
-    writer from opening it, and later from closing it.
-    """
-    key = file_key(path)
-    for source in list(_sources):
-        if file_key(source.path) == key:
-            source.close()
-
-
 class Source:
-    """A recording file to read from, opened when it is needed.
-
-    Attributes
-    ----------
-    path : str
-    closed_properly : bool
-        Whether the file, when it was last opened, had been closed by its writer.
-    """
+    """A recording file to read from, opened when it is needed."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.path.abspath(path)
-        self.closed_properly = True
         self._status = ""
-        self._file: h5py.File | None = None
-        _sources.add(self)
+        self._opened: OpenFile | None = None
 
     @property
     def status(self) -> str:
@@ -113,34 +95,30 @@ class Source:
         stream = self._stream()
         if stream is not None:
             return stream.datasets[name]
-        return self.open()[f"signals/{name}/data"]
+        return self.open().file[f"signals/{name}/data"]
 
-    def open(self) -> h5py.File:
+    def open(self) -> OpenFile:
         """Return the file, open."""
-        if not self._file:
-            shown = repr(self.path)
+        if self._opened is None:
             if (error := read_error(self.path, _EXPECTED)) is not None:
                 raise error
             with open(self.path, "rb") as raw:
                 head = raw.read(4096)
                 size = os.fstat(raw.fileno()).st_size
             if not head.startswith(HDF5_SIGNATURE):
-                raise CorruptFileError(f"{shown} is {kind_of(head, size)}, expected {_EXPECTED}")
-            self._file, self.closed_properly = _open(self.path, shown)
+                raise CorruptFileError(
+                    f"{self.path!r} is {kind_of(head, size)}, expected {_EXPECTED}"
+                )
+            self._opened = OpenFile(self.path)
             self._status = ""
-        return self._file
-
-    def reusable(self, swmr: bool) -> bool:
-        """Whether the file can be opened for writing again, with or without SWMR."""
-        superblock = self.open().id.get_create_plist().get_version()[0]
-        return self.closed_properly and swmr == (superblock >= 3)
+        return self._opened
 
     def close(self) -> None:
         """Close the file; using the source again opens it again."""
-        if self._file is not None:
+        if self._opened is not None:
             with contextlib.suppress(*_BAD_CONTENT):
-                self._file.close()
-        self._file = None
+                self._opened.close()
+        self._opened = None
         self._status = ""
 
     def describe(self) -> Description:
@@ -152,18 +130,37 @@ class Source:
             It is damaged, of another kind, or of a newer format version.
         """
         try:
-            return self._describe()
-        except BaseException as exc:
+            return self.retried(self._describe)
+        except _BAD_CONTENT as exc:
             self.close()
-            if isinstance(exc, _BAD_CONTENT) and not isinstance(exc, BiomemError):
-                raise CorruptFileError(
-                    f"{self.path!r} is damaged or no recording: {' '.join(str(exc).split())}"
-                ) from exc
-            raise
+            if isinstance(exc, BiomemError):
+                raise
+            raise CorruptFileError(
+                f"{self.path!r} is damaged or no recording: {' '.join(str(exc).split())}"
+            ) from exc
+
+    def retried(self, read: Callable[[], T]) -> T:
+        """Return ``read()``, tried again for a while when the file is being written.
+
+        A writer replaces one piece of metadata after the other; a piece caught half-way has a
+        wrong checksum.
+        """
+        for attempt in range(_ATTEMPTS):
+            try:
+                return read()
+            except _BAD_CONTENT:
+                if attempt == _ATTEMPTS - 1 or not os.path.exists(self.path):
+                    raise
+                if self._stream() is not None or not is_locked(self.path):
+                    raise
+                self.close()
+                time.sleep(0.005)
+        raise AssertionError("the last attempt returns or raises")
 
     def _describe(self) -> Description:
         stream = self._stream()
-        file = stream.file if stream is not None else self.open()
+        opened = None if stream is not None else self.open()
+        file = stream.file if opened is None else opened.file
         size = os.path.getsize(self.path)
         if _text(file.attrs.get("format")) != FORMAT_NAME:
             raise CorruptFileError(f"{self.path!r} is a plain HDF5 file, expected {_EXPECTED}")
@@ -174,33 +171,28 @@ class Source:
                 f"{FORMAT_VERSION}; a newer biomem may read it"
             )
         # `committed` is read before the rows it speaks of, as it is written after them.
-        committed = int(_small(file, "meta/committed", size)[0])
+        committed, *tails = (int(n) for n in _small(file, "meta/committed", size))
         complete = bool(_small(file, "meta/complete", size)[0])
         metadata = json.loads(_small(file, "meta/description", size).tobytes())
         if not isinstance(metadata, dict):
             raise TypeError("its description is no JSON object")
         columns = {}
-        for name in json.loads(_text(file.attrs["signals"])):
+        names = json.loads(_text(file.attrs["signals"]))
+        for name, tail in zip(names, tails, strict=True):
             signal = _read_signal(file, name, size)
             rows = signal.rows_before(committed)
             dataset = checked_dataset(file, f"signals/{name}/data", size, rows)
             if dataset.chunks is None or dataset.chunks[1:] != signal.shape:
                 raise ValueError(f"the chunks of {name!r} do not hold whole rows")
-            columns[name] = FileRows(self, signal, rows, int(dataset.chunks[0]))
+            columns[name] = FileRows(self, signal, rows, int(dataset.chunks[0]), tail)
         live = stream is not None or is_locked(self.path)
-        if stream is None:
-            self._status = self._judge(complete, live, committed, columns)
+        if opened is not None:
+            self._status = "live" if live else "complete"
+            if not (live or (complete and opened.closed_properly)):
+                first = min((column.signal.tick0 for column in columns.values()), default=0)
+                ticks = max(0, committed - first)
+                self._status = f"recovered: file was not closed, {ticks} ticks"
         return Description(committed, live, metadata, columns)
-
-    def _judge(
-        self, complete: bool, live: bool, committed: int, columns: Mapping[str, FileRows]
-    ) -> str:
-        if complete and self.closed_properly:
-            return "complete"
-        if live:
-            return "live"
-        first = min((column.signal.tick0 for column in columns.values()), default=0)
-        return f"recovered: file was not closed, {max(0, committed - first)} ticks"
 
     def _stream(self) -> OpenStream | None:
         stream = streams.get(file_key(self.path))
@@ -226,22 +218,6 @@ class Description:
     live: bool
     metadata: dict[str, Any]
     columns: dict[str, FileRows]
-
-
-def _open(path: str, shown: str) -> tuple[h5py.File, bool]:
-    """Open for reading; also say whether the file was closed by whoever wrote it."""
-    import h5py
-
-    reasons = []
-    # A reader has no need to lock out writers. But libhdf5 wants all users of a file within one
-    # process to agree on it, so the default is tried where another package has the file open.
-    for locking in (False, None):
-        for swmr in (False, True):
-            try:
-                return h5py.File(path, "r", swmr=swmr, locking=locking), not swmr
-            except OSError as exc:
-                reasons.append(" ".join(str(exc).split()))
-    raise CorruptFileError(f"{shown} cannot be opened as {_EXPECTED}: {reasons[1]}")
 
 
 def _small(file: h5py.File, path: str, size: int) -> np.ndarray:

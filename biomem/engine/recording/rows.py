@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from biomem.engine.recording.signal import Signal
-from biomem.errors import CorruptFileError
+from biomem.errors import BiomemError, CorruptFileError
 
 if TYPE_CHECKING:
     import h5py
@@ -34,11 +35,14 @@ class FileRows:
         As of an array.
     """
 
-    def __init__(self, source: Source, signal: Signal, rows: int, chunk_rows: int) -> None:
+    def __init__(
+        self, source: Source, signal: Signal, rows: int, chunk_rows: int, tail: int | None = None
+    ) -> None:
         self.signal = signal
         self.rows = rows
         self._source = source
         self._chunk_rows = chunk_rows
+        self._tail = tail
 
     @property
     def status(self) -> str:
@@ -113,6 +117,17 @@ class FileRows:
         return out
 
     def _read(self, start: int, stop: int) -> np.ndarray:
+        try:
+            return self._source.retried(lambda: self._read_once(start, stop))
+        except _BAD_CONTENT as exc:
+            if isinstance(exc, BiomemError):
+                raise
+            raise CorruptFileError(
+                f"{self._source.path!r}: rows {start} to {stop} of {self.signal.name!r} are "
+                f"damaged: {' '.join(str(exc).split())}"
+            ) from exc
+
+    def _read_once(self, start: int, stop: int) -> np.ndarray:
         dataset = self._source.dataset(self.signal.name)
         out = np.empty((stop - start, *self.signal.shape), self.dtype)
         if not out.size:
@@ -120,29 +135,31 @@ class FileRows:
         # Rows of the last chunk are written again as it fills, with a new checksum each time.
         last = (self.rows - 1) // self._chunk_rows * self._chunk_rows
         split = min(max(last, start), stop)
-        try:
-            if start < split:
-                dataset.read_direct(out, np.s_[start:split], np.s_[: split - start])
-            if split < stop:
-                out[split - start :] = self._read_tail(dataset, last)[split - last : stop - last]
-        except _BAD_CONTENT as exc:
-            raise CorruptFileError(
-                f"{self._source.path!r}: rows {start} to {stop} of {self.signal.name!r} are "
-                f"damaged: {exc}"
-            ) from exc
+        if start < split:
+            dataset.read_direct(out, np.s_[start:split], np.s_[: split - start])
+        if split < stop:
+            out[split - start :] = self._read_tail(dataset, last)[split - last : stop - last]
         return out
 
     def _read_tail(self, dataset: h5py.Dataset, last: int) -> np.ndarray:
+        count = self.rows - last
         try:
-            return dataset[last : self.rows]
+            rows = dataset[last : self.rows]
         except OSError:
-            if self._source.status == "complete":
+            if self._source.status == "complete" or self._tail is None:
                 raise
-        # The writer was killed in, or is in the middle of, writing this chunk anew. What is
-        # committed is the same before and after, so only the checksum is wrong.
-        _, raw = dataset.id.read_direct_chunk((last, *(0 for _ in self.signal.shape)))
-        chunk = np.frombuffer(raw, self.dtype, self._chunk_rows * math.prod(self.signal.shape))
-        return chunk.reshape(self._chunk_rows, *self.signal.shape)[: self.rows - last]
+            # The writer was killed in, or is in the middle of, writing this chunk anew. Its
+            # committed rows are the same before and after; they have a checksum of their own.
+            _, raw = dataset.id.read_direct_chunk((last, *(0 for _ in self.signal.shape)))
+            rows = np.frombuffer(raw, self.dtype, count * math.prod(self.signal.shape))
+            rows = rows.reshape(count, *self.signal.shape)
+        if (
+            self._tail is not None
+            and self.rows % self._chunk_rows
+            and zlib.crc32(rows) != self._tail
+        ):
+            raise ValueError("their CRC-32 is wrong")
+        return rows
 
     def __repr__(self) -> str:
         return f"<rows of {self.signal.name!r} in a file: shape {self.shape}, dtype {self.dtype}>"

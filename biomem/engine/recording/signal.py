@@ -188,7 +188,7 @@ def checked_rows(signal: Signal, tick: int, rows: np.ndarray, committed: int, ha
     Rows appended since the last commit may be given again: a chunk that failed half-way is.
     """
     at = signal.rows_before(tick)
-    if not committed <= at <= have:
+    if at not in (committed, have):
         raise InputError(
             f"recording {signal.name!r}: the rows from tick {tick} on do not follow the "
             f"{have} rows that are there (the next tick is {signal.tick0 + have * signal.every})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,29 @@ if TYPE_CHECKING:
     import h5py
 
 __all__ = ["Stream"]
+
+
+class Tail:
+    """The CRC-32 of the rows in the last chunk, which is written anew until it is full."""
+
+    def __init__(self, chunk_rows: int) -> None:
+        self._chunk_rows = chunk_rows
+        self._now = self._committed = (0, 0)  # number of all rows, CRC-32 of those in the tail
+
+    def extend(self, at: int, rows: np.ndarray) -> None:
+        """Take `rows` in from row `at` on: at the end, or again from the last commit on."""
+        crc = self._now[1] if at == self._now[0] else self._committed[1]
+        in_tail = (at + len(rows)) % self._chunk_rows
+        if in_tail <= len(rows):
+            crc = 0
+        start = max(0, len(rows) - in_tail)
+        crc = zlib.crc32(np.ascontiguousarray(rows[start:]), crc)
+        self._now = at + len(rows), crc
+
+    def commit(self) -> int:
+        """Return the CRC-32 of the rows so far."""
+        self._committed = self._now
+        return self._now[1]
 
 
 class Stream:
@@ -41,6 +65,10 @@ class Stream:
             self.datasets = {name: self.file[f"signals/{name}/data"] for name in names}
             self.chunk_rows = {name: int(d.chunks[0]) for name, d in self.datasets.items()}
             self._committed = self.file["meta/committed"]
+            self._tails = {name: Tail(self.chunk_rows[name]) for name in names}
+            for name, dataset in self.datasets.items():
+                first = dataset.shape[0] // self.chunk_rows[name] * self.chunk_rows[name]
+                self._tails[name].extend(first, dataset[first:])
             self._complete = self.file["meta/complete"]
             if swmr:
                 self.file.swmr_mode = True
@@ -65,12 +93,13 @@ class Stream:
         if end > dataset.shape[0]:
             dataset.resize(end, axis=0)
         dataset[at:end] = rows
+        self._tails[name].extend(at, rows)
 
     def commit(self, tick: int) -> None:
         """Flush the rows, then the tick before which they are all there."""
         for dataset in self.datasets.values():
             dataset.flush()
-        self._committed[0] = tick
+        self._committed[:] = [tick, *(tail.commit() for tail in self._tails.values())]
         self._committed.flush()
 
     def close(self) -> None:

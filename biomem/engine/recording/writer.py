@@ -16,7 +16,6 @@ from biomem.engine.recording.reader import (
     Description,
     Source,
     is_written_here,
-    suspend_readers,
 )
 from biomem.engine.recording.rows import FileRows
 from biomem.engine.recording.signal import Signal, by_name, checked_rows
@@ -96,7 +95,6 @@ class Hdf5Recorder:
         self, wanted: dict[str, Signal], swmr: bool, resume_tick: int | None
     ) -> tuple[dict[str, Signal], int]:
         """Check the recording at `path` and cut it where the run goes on."""
-        suspend_readers(self.path)
         source = Source(self.path)
         try:
             found = source.describe()
@@ -108,7 +106,8 @@ class Hdf5Recorder:
             kept = {name: column.signal for name, column in found.columns.items()}
             self._refuse_other(kept, wanted, found.metadata)
             tick = self._place(found, wanted, resume_tick)
-            if not (source.reusable(swmr) and tick == found.committed):
+            opened = source.open()
+            if not opened.closed_properly or opened.swmr != swmr or tick != found.committed:
                 rewrite(source, found, self.metadata, tick, swmr)
             return kept, tick
         finally:

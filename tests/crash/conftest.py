@@ -1,0 +1,72 @@
+"""Processes to kill: forked from one that has imported everything, so that a kill costs little."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SERVER = """
+import json, os, runpy, sys
+module = runpy.run_path(sys.argv[1])
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        module["write_for_ever"](*json.loads(line))
+    print("pid", pid, flush=True)
+    os.waitpid(pid, 0)
+    print("dead", flush=True)
+"""
+
+
+class Victims:
+    """Runs ``write_for_ever(*arguments)`` of a module, which prints a number after each step."""
+
+    def __init__(self, module):
+        self._server = subprocess.Popen(
+            [sys.executable, "-c", SERVER, module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.pid = 0
+
+    def start(self, *arguments):
+        """Return the first number a new victim prints."""
+        assert self._server.stdin is not None
+        self._server.stdin.write(json.dumps(arguments) + "\n")
+        self._server.stdin.flush()
+        first, self.pid = None, 0
+        while first is None or not self.pid:
+            word, _, rest = self._line().partition(" ")
+            if word == "pid":
+                self.pid = int(rest)
+            elif first is None:
+                first = int(word)
+        return first
+
+    def kill(self, after=0.0):
+        """Kill the victim; return the numbers it had printed since `start`."""
+        time.sleep(after)
+        os.kill(self.pid, signal.SIGKILL)
+        return [int(line) for line in iter(self._line, "dead")]
+
+    def close(self):
+        self._server.kill()
+        self._server.communicate()
+
+    def _line(self):
+        assert self._server.stdout is not None
+        line = self._server.stdout.readline()
+        assert line, "the process ended by itself"
+        return line.strip()
+
+
+@pytest.fixture(scope="module")
+def victims(request):
+    server = Victims(request.module.__file__)
+    yield server
+    server.close()
