@@ -45,8 +45,8 @@ class TemporalMemoryParams(Params):
         A little above column sparsity times `permanence_inc` forgets false predictions; 0 keeps
         them.
     max_segments_per_cell, max_synapses_per_segment : int
-        Local limits. Memory is taken for `max_synapses_per_segment`, rounded up to a power of
-        two, at 16 bytes a synapse.
+        Local limits. Every segment takes memory for `max_synapses_per_segment` synapses, rounded
+        up to a power of two: 8 bytes each, and about as much again for the kernel's links.
     max_segments : int or None
         Bound of the whole pool, hence of memory; None for no bound but the local ones. At the
         bound the least recently active segment of the pool makes room.
