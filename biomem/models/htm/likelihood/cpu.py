@@ -153,7 +153,8 @@ def tick(state, b, constants, raw, value, record):
     raws[record % c.size] = raw
     values[record % c.size] = value
     likelihood = 1.0 - reported
-    return likelihood, math.log(LOG_OFFSET - likelihood) / LOG_SCALE
+    scaled = math.log(LOG_OFFSET - likelihood) / LOG_SCALE
+    return likelihood, scaled if scaled > 0.0 else 0.0
 
 
 @njit(cache=True)

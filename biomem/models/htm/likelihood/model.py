@@ -17,7 +17,7 @@ While ``i < L + E`` the likelihood is 0.5. After that::
     p_i      = 0.001   if t_i <= 1e-5 and t_{i-1} <= 1e-5           an alarm is raised once
                t_i     otherwise
     likelihood     = 1 - p_i
-    log likelihood = ln(1.0000000001 - likelihood) / ln(1e-10)      0 usual ... 1 never seen
+    log likelihood = max(0, ln(1.0000000001 - likelihood) / ln(1e-10))   0 usual ... 1 never seen
 
 Source: Ahmad, Lavin, Purdy, Agha, "Unsupervised real-time anomaly detection for streaming data",
 Neurocomputing 262 (2017), section 3.2, with the constants of the published NAB results (1.4142
@@ -105,8 +105,12 @@ def tail_probability(x: float, mean: float, std: float, two_sided: bool = False)
 
 
 def log_likelihood(likelihood: float) -> float:
-    """Return `likelihood` on the scale where ten more units of -log10(tail) add one."""
-    return math.log(LOG_OFFSET - likelihood) / LOG_SCALE
+    """Return `likelihood` on the scale where ten more units of -log10(tail) add one.
+
+    The offset puts a likelihood of 0 some 4e-12 below the scale; it is reported as 0.
+    """
+    scaled = math.log(LOG_OFFSET - likelihood) / LOG_SCALE
+    return scaled if scaled > 0.0 else 0.0
 
 
 def estimate(

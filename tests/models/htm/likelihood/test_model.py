@@ -198,3 +198,11 @@ def test_tail_and_moving_average_by_hand() -> None:
     np.testing.assert_array_equal(
         moving_average(np.array([1.0, 2.0, 6.0, 4.0]), 3), [1.0, 1.5, 3.0, 4.0]
     )
+
+
+def test_scores_never_leave_the_unit_interval() -> None:
+    from biomem.models.htm.likelihood.model import log_likelihood
+
+    assert log_likelihood(0.0) == 0.0
+    assert log_likelihood(1e-11) == 0.0
+    assert log_likelihood(1.0) == pytest.approx(1.0)
