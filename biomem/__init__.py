@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from biomem.models.htm.detector import HTMDetector as HTMDetector
     from biomem.models.htm.drift import CUSUM as CUSUM
     from biomem.models.htm.drift import SPRT as SPRT
+    from biomem.models.htm.drift import DriftMonitor as DriftMonitor
     from biomem.models.htm.encoders import RDSE as RDSE
     from biomem.models.htm.encoders import CategoryEncoder as CategoryEncoder
     from biomem.models.htm.encoders import DateTimeEncoder as DateTimeEncoder
@@ -58,6 +59,7 @@ _HOMES = {
     "DateTimeEncoder": "biomem.models.htm.encoders",
     "ELM": "biomem.models.elm",
     "ELMParams": "biomem.models.elm",
+    "DriftMonitor": "biomem.models.htm.drift",
     "HTMDetector": "biomem.models.htm.detector",
     "LeakyNetwork": "biomem.models.recurrent",
     "LeakyNetworkParams": "biomem.models.recurrent",

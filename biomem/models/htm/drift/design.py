@@ -185,16 +185,20 @@ def _reach(target: float, first: float, length: Callable[[float], float]) -> flo
     return high
 
 
-def guard(limit: float, clip: float | None) -> float:
-    """Return the largest increment: `clip`, and never so much that one record reaches `limit`."""
+def guard(limit: float, clip: float | None, agree: int = 2) -> float:
+    """Return the largest increment: `clip`, and so little that `agree` of them make `limit`."""
     if clip is None:
         return UNCLIPPED
-    return min(clip, limit / 2)
+    return min(clip, limit / agree)
 
 
 @functools.lru_cache(maxsize=256)
 def cusum_limit(
-    test: SequentialTest, signs: tuple[int, ...], false_alarm_every: float, clip: float | None
+    test: SequentialTest,
+    signs: tuple[int, ...],
+    false_alarm_every: float,
+    clip: float | None,
+    agree: int = 2,
 ) -> float:
     """Return the limit `h` of a CUSUM with this many records between false alarms.
 
@@ -212,7 +216,7 @@ def cusum_limit(
         return bound
 
     def length(limit: float) -> float:
-        found = design(test, signs, 0.0, limit, guard(limit, clip)).false_alarm_every
+        found = design(test, signs, 0.0, limit, guard(limit, clip, agree)).false_alarm_every
         assert found is not None
         return found
 
@@ -231,6 +235,7 @@ def sprt_alpha(
     false_alarm_every: float,
     beta: float,
     clip: float | None,
+    agree: int = 2,
 ) -> float:
     """Return the `alpha` of a repeated test with this many records between false alarms.
 
@@ -243,7 +248,7 @@ def sprt_alpha(
 
     def length(logarithm: float) -> float:
         lower, upper = wald_limits(math.exp(-logarithm) / sides, beta)
-        found = design(test, signs, lower, upper, guard(upper, clip)).false_alarm_every
+        found = design(test, signs, lower, upper, guard(upper, clip, agree)).false_alarm_every
         assert found is not None
         return found
 

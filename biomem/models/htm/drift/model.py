@@ -94,7 +94,7 @@ class SequentialOutput(NamedTuple):
     """
 
     decision: Annotated[Array, Field(dtype="int8", doc="1 drift, -1 no drift, 0 undecided")]
-    direction: Annotated[Array, Field(dtype="int8", doc="1 up, -1 down, 0 without a drift")]
+    direction: Annotated[Array, Field(dtype="int8", doc="leading side: 1 up, -1 down")]
     statistic: Annotated[Array, Field(doc="S of the leading side")]
     n: Annotated[Array, Field(dtype="int64", doc="records since the restart")]
     onset: Annotated[Array, Field(dtype="int64", doc="estimated first record of the drift")]
@@ -170,7 +170,7 @@ def advance(
     step : array, shape ``(batch, side, effect)``
         Increments of the record.
     present : array of bool, shape ``(batch,)``
-        Streams whose record is not missing.
+        Streams that have a record; the others stay as they are.
     record : int
         Index of the record, counted from 0.
     """
@@ -195,7 +195,7 @@ def advance(
     shown = decided if rules.repeat else standing
     y = SequentialOutput(
         decision=shown.astype(np.int8),
-        direction=np.where(drift, np.array(signs)[leading], 0).astype(np.int8),
+        direction=np.array(signs, np.int8)[leading],
         statistic=total[rows, leading],
         n=n[rows, leading],
         onset=onset[rows, leading],
@@ -207,7 +207,7 @@ def advance(
         lowest=lowest,
         onset=onset,
         standing=standing.astype(np.int8),
-        missing=state.missing + ~present,
+        missing=state.missing,
         drifts=state.drifts + drift,
         accepts=state.accepts + accepts,
     )
@@ -264,7 +264,9 @@ class _Sequential(Model):
         step = increments(
             self.coefficients, read(self.coefficients, value), weight, self.rules.clip
         )
-        return advance(self.rules, self.params.signs, state, step, x[:, 1] > 0, tick)
+        present = x[:, 1] > 0
+        state = state._replace(missing=state.missing + ~present)
+        return advance(self.rules, self.params.signs, state, step, present, tick)
 
     def example_inputs(self, ticks: int, batch: int, rng: Rng) -> np.ndarray:
         """Return normal values that shift half-way, one record in eight missing."""
