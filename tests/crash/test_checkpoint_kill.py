@@ -30,7 +30,7 @@ def test_a_readable_checkpoint_survives_every_kill(tmp_path, victims):
     write_checkpoint(path, {"n": 0}, {"state/v": np.zeros(40_000)})
     rng = random.Random(7)
     n = 0
-    for _ in range(40):
+    for _ in range(25):
         first = victims.start(str(path), n)
         assert first == n + 1
         said = max([first, *victims.kill(rng.random() * 0.02)])

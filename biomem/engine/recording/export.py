@@ -70,10 +70,9 @@ def to_pandas(recording: Recording, *names: str) -> pandas.DataFrame:
     return pd.DataFrame(columns, index=pd.Index(values, name=label))
 
 
-def plot(recording: Recording, name: str, ax: Axes | None = None) -> Axes:
+def plot(recording: Recording, name: str, given: Axes | None = None) -> Axes:
     """See `Recording.plot`."""
-    if ax is None:
-        ax = _need("matplotlib.pyplot", "").subplots()[1]
+    ax: Axes = given if given is not None else _need("matplotlib.pyplot", "").subplots()[1]
     rows = recording[name]
     signal = recording.signals[name]
     time, label = _time(recording, name)

@@ -39,10 +39,10 @@ def create(
     path: str, signals: Mapping[str, Signal], metadata: Mapping[str, Any], tick: int, swmr: bool
 ) -> None:
     """Make an empty recording at `path`, committed up to `tick`."""
-    with io.BytesIO() as buffer:
-        with _new(buffer, swmr) as file:
-            _lay_out(file, signals, metadata, tick)
-        replace_file(path, buffer.getbuffer())
+    buffer = io.BytesIO()
+    with _new(buffer, swmr) as file:
+        _lay_out(file, signals, metadata, tick)
+    replace_file(path, buffer.getbuffer())
 
 
 def rewrite(
@@ -97,7 +97,17 @@ def _lay_out(
     }.items():
         meta.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
     for signal in signals.values():
+        _refuse_nested(signal.name, signals)
         _lay_out_signal(file, signal)
+
+
+def _refuse_nested(name: str, signals: Mapping[str, Signal]) -> None:
+    for other in signals:
+        if (name + "/").startswith((f"{other}/data/", f"{other}/index/")):
+            raise ParameterError(
+                f"recording {name!r} and {other!r} to one file: the data of {other!r} has its "
+                "place; record one of them to another file"
+            )
 
 
 def _lay_out_signal(file: h5py.File, signal: Signal) -> None:
@@ -106,9 +116,9 @@ def _lay_out_signal(file: h5py.File, signal: Signal) -> None:
             f"recording {signal.name!r} to disk: a row must have from 1 B to 4 GiB, got "
             f"{signal.shape} of {signal.dtype}"
         )
+    import h5py
+
     group = file.require_group(f"signals/{signal.name}")
-    if "data" in group:
-        raise ParameterError(f"recording {signal.name!r}: another signal has its place")
     rows = min(max(1, CHUNK_BYTES // signal.row_bytes), CHUNK_ROWS)
     group.create_dataset(
         "data",
@@ -121,7 +131,8 @@ def _lay_out_signal(file: h5py.File, signal: Signal) -> None:
     if signal.index is not None:
         group.create_dataset("index", data=signal.index, chunks=signal.index.shape, fletcher32=True)
     group.attrs["axes"] = np.bytes_(json.dumps(list(signal.axes)))
-    group.attrs["unit"] = np.bytes_((signal.unit or "1").encode())
+    unit = (signal.unit or "1").encode()
+    group.attrs.create("unit", unit, dtype=h5py.string_dtype("utf-8", len(unit)))
     group.attrs["every"] = np.int64(signal.every)
     group.attrs["tick0"] = np.int64(signal.tick0)
     if signal.dt is not None:

@@ -137,12 +137,15 @@ class _Blocks:
 class MemoryColumn:
     """One signal of a recording in memory; its blocks are joined when it is first read."""
 
-    status = "complete"
-
     def __init__(self, signal: Signal, parts: list[np.ndarray]) -> None:
         self.signal = signal
         self.rows = sum(len(part) for part in parts)
         self._parts = parts
+
+    @property
+    def status(self) -> str:
+        """Memory holds no unfinished recordings."""
+        return "complete"
 
     def array(self) -> np.ndarray:
         """Return the rows as one array, read-only."""

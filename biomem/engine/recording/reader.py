@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from biomem.engine.atomic import read_error
+from biomem.engine.atomic import MissingFileError, read_error
 from biomem.engine.hdf5 import HDF5_SIGNATURE, checked_dataset, kind_of, object_at
 from biomem.engine.recording.lock import is_locked
 from biomem.engine.recording.rows import FileRows
 from biomem.engine.recording.signal import Signal
 from biomem.engine.recording.superblock import OpenFile
-from biomem.errors import BiomemError, CorruptFileError
+from biomem.errors import CorruptFileError
 
 if TYPE_CHECKING:
     import h5py
@@ -133,7 +133,7 @@ class Source:
             return self.retried(self._describe)
         except _BAD_CONTENT as exc:
             self.close()
-            if isinstance(exc, BiomemError):
+            if isinstance(exc, CorruptFileError | MissingFileError):
                 raise
             raise CorruptFileError(
                 f"{self.path!r} is damaged or no recording: {' '.join(str(exc).split())}"
@@ -159,8 +159,8 @@ class Source:
 
     def _describe(self) -> Description:
         stream = self._stream()
-        opened = None if stream is not None else self.open()
-        file = stream.file if opened is None else opened.file
+        opened = self.open() if stream is None else None
+        file: h5py.File = (opened or stream).file  # type: ignore[union-attr]
         size = os.path.getsize(self.path)
         if _text(file.attrs.get("format")) != FORMAT_NAME:
             raise CorruptFileError(f"{self.path!r} is a plain HDF5 file, expected {_EXPECTED}")

@@ -36,7 +36,7 @@ class FileRows:
     """
 
     def __init__(
-        self, source: Source, signal: Signal, rows: int, chunk_rows: int, tail: int | None = None
+        self, source: Source, signal: Signal, rows: int, chunk_rows: int, tail: int
     ) -> None:
         self.signal = signal
         self.rows = rows
@@ -146,18 +146,14 @@ class FileRows:
         try:
             rows = dataset[last : self.rows]
         except OSError:
-            if self._source.status == "complete" or self._tail is None:
+            if self._source.status == "complete":
                 raise
             # The writer was killed in, or is in the middle of, writing this chunk anew. Its
             # committed rows are the same before and after; they have a checksum of their own.
             _, raw = dataset.id.read_direct_chunk((last, *(0 for _ in self.signal.shape)))
             rows = np.frombuffer(raw, self.dtype, count * math.prod(self.signal.shape))
             rows = rows.reshape(count, *self.signal.shape)
-        if (
-            self._tail is not None
-            and self.rows % self._chunk_rows
-            and zlib.crc32(rows) != self._tail
-        ):
+        if self.rows % self._chunk_rows and zlib.crc32(rows.data) != self._tail:
             raise ValueError("their CRC-32 is wrong")
         return rows
 

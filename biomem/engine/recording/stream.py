@@ -36,13 +36,18 @@ class Tail:
         if in_tail <= len(rows):
             crc = 0
         start = max(0, len(rows) - in_tail)
-        crc = zlib.crc32(np.ascontiguousarray(rows[start:]), crc)
+        crc = zlib.crc32(np.ascontiguousarray(rows[start:]).data, crc)
         self._now = at + len(rows), crc
 
     def commit(self) -> int:
         """Return the CRC-32 of the rows so far."""
         self._committed = self._now
         return self._now[1]
+
+    @property
+    def committed(self) -> int:
+        """The CRC-32 at the last `commit`."""
+        return self._committed[1]
 
 
 class Stream:
@@ -65,10 +70,11 @@ class Stream:
             self.datasets = {name: self.file[f"signals/{name}/data"] for name in names}
             self.chunk_rows = {name: int(d.chunks[0]) for name, d in self.datasets.items()}
             self._committed = self.file["meta/committed"]
-            self._tails = {name: Tail(self.chunk_rows[name]) for name in names}
+            self.tails = {name: Tail(self.chunk_rows[name]) for name in names}
             for name, dataset in self.datasets.items():
                 first = dataset.shape[0] // self.chunk_rows[name] * self.chunk_rows[name]
-                self._tails[name].extend(first, dataset[first:])
+                self.tails[name].extend(first, dataset[first:])
+                self.tails[name].commit()
             self._complete = self.file["meta/complete"]
             if swmr:
                 self.file.swmr_mode = True
@@ -93,13 +99,13 @@ class Stream:
         if end > dataset.shape[0]:
             dataset.resize(end, axis=0)
         dataset[at:end] = rows
-        self._tails[name].extend(at, rows)
+        self.tails[name].extend(at, rows)
 
     def commit(self, tick: int) -> None:
         """Flush the rows, then the tick before which they are all there."""
         for dataset in self.datasets.values():
             dataset.flush()
-        self._committed[:] = [tick, *(tail.commit() for tail in self._tails.values())]
+        self._committed[:] = [tick, *(tail.commit() for tail in self.tails.values())]
         self._committed.flush()
 
     def close(self) -> None:

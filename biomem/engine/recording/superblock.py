@@ -139,7 +139,7 @@ class _View(io.RawIOBase):
         super().close()
 
 
-def lookup3(data: bytes) -> int:
+def lookup3(data: bytes | bytearray) -> int:
     """Return the checksum of HDF5 metadata: Jenkins's lookup3 hash, seed 0.
 
     References

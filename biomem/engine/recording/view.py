@@ -25,7 +25,11 @@ class Column(Protocol):
 
     signal: Signal
     rows: int
-    status: str
+
+    @property
+    def status(self) -> str:
+        """Status of the place this comes from, as of `Recording.status`."""
+        ...
 
     def array(self) -> Any:
         """Return the rows, an array or what reads like one."""

@@ -185,7 +185,11 @@ class Hdf5Recorder:
         """Return what is committed so far, by signal."""
         return {
             name: FileRows(
-                self._source, s, s.rows_before(self._committed), self._stream.chunk_rows[name]
+                self._source,
+                s,
+                s.rows_before(self._committed),
+                self._stream.chunk_rows[name],
+                self._stream.tails[name].committed,
             )
             for name, s in self.signals.items()
         }
