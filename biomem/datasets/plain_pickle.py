@@ -12,7 +12,6 @@ import io
 import math
 import os
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -173,25 +172,25 @@ class _Plain:
         self.open: set[int] = set()
 
     def of(self, value: Any) -> Any:
-        convert: Callable[[Any], Any] | None = None
-        if isinstance(value, _Array):
-            convert = self._array
-        elif isinstance(value, dict):
-            convert = self._dict
-        elif isinstance(value, list | tuple):
-            convert = self._sequence
-        elif isinstance(value, bool | int | float | str | bytes | bytearray | type(None)):
+        if isinstance(value, bool | int | float | str | bytes | bytearray | type(None)):
             return value
-        else:
-            raise _Refused(f"it holds a {type(value).__name__}")
         key = id(value)
         if key in self.open:
             raise _Refused("it holds a container that contains itself")
         if key not in self.done:
             self.open.add(key)
-            self.done[key] = convert(value)
+            self.done[key] = self._converted(value)
             self.open.discard(key)
         return self.done[key]
+
+    def _converted(self, value: Any) -> Any:
+        if isinstance(value, _Array):
+            return self._array(value)
+        if isinstance(value, dict):
+            return self._dict(value)
+        if isinstance(value, list | tuple):
+            return type(value)([self.of(part) for part in value])
+        raise _Refused(f"it holds a {type(value).__name__}")
 
     def _array(self, value: _Array) -> Any:
         array = value.array()
@@ -202,9 +201,6 @@ class _Plain:
             return k.decode("latin1") if isinstance(k, bytes) else self.of(k)
 
         return {key(k): self.of(v) for k, v in value.items()}
-
-    def _sequence(self, value: list[Any] | tuple[Any, ...]) -> Any:
-        return type(value)([self.of(part) for part in value])
 
 
 def _text(value: object) -> str:

@@ -262,7 +262,11 @@ class _Run:
         """Make every draw of this step a function of ``(seed, step)``."""
         w = self.rng.words(Stream.GENERIC, entity, tick=self.step)
         key = int(w[0]) | int(w[1]) << 32
-        torch.manual_seed(key >> 1)
+        # torch.manual_seed would also queue a call for every kind of device that is not there.
+        torch.default_generator.manual_seed(key >> 1)
+        if self.device.type == "cuda":
+            with torch.cuda.device(self.device):
+                torch.cuda.manual_seed(key >> 1)
         for module in self.seeded:
             module.seed = key
 

@@ -82,7 +82,7 @@ class History:
         }
         lists |= {f"metrics/{i}": v for i, v in enumerate(self.metrics.values())}
         lists |= {f"validations/{i}": v for i, v in enumerate(self.validations.values())}
-        arrays = {name: np.array(values, np.float64) for name, values in lists.items()}
+        arrays: dict[str, np.ndarray] = {n: np.array(v, np.float64) for n, v in lists.items()}
         arrays["validation_steps"] = np.array(self.validation_steps, np.int64)
         header = {
             "metrics": list(self.metrics),

@@ -72,7 +72,7 @@ def whole(owner: object, name: str, least: int = 1) -> None:
     """Require that a field is an integer of at least `least`."""
     value = getattr(owner, name)
     ok = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
-    require(owner, name, ok, f"an integer >= {least}")
+    require(owner, name, bool(ok), f"an integer >= {least}")
 
 
 class Draws:

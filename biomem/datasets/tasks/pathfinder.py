@@ -182,9 +182,9 @@ class Pathfinder(Task):
 
     def _fits(self, points: np.ndarray, pixels: np.ndarray, taken: np.ndarray) -> np.ndarray:
         """Tell which candidates lie inside, clear of the other paths and of themselves."""
-        inside = ((pixels >= 2) & (pixels <= self.size - 3)).all(axis=(1, 2))
+        inside = np.all((pixels >= 2) & (pixels <= self.size - 3), axis=(1, 2))
         clipped = np.clip(pixels, 0, self.size - 1)
-        free = inside & ~taken[clipped[..., 0], clipped[..., 1]].any(axis=1)
+        free = np.asarray(inside & ~taken[clipped[..., 0], clipped[..., 1]].any(axis=1))
         # Points far apart along the path must be far apart in the picture too.
         coarse = points[:, :: int(1.0 / FINE)]
         apart = np.abs(np.subtract.outer(np.arange(coarse.shape[1]), np.arange(coarse.shape[1])))

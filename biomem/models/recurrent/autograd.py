@@ -41,7 +41,10 @@ def _function() -> Any:
 
         @staticmethod
         @torch.autograd.function.once_differentiable
-        def backward(ctx: Any, d_hs: torch.Tensor) -> tuple[Any, ...]:
+        def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+            ctx: Any, *grad_outputs: torch.Tensor
+        ) -> tuple[Any, ...]:
+            (d_hs,) = grad_outputs
             h, hs, matrix = ctx.saved_tensors
             # h and its argument have the same sign, or h is zero where the slope is.
             gain = torch.ones_like(hs).masked_fill_(hs <= 0, ctx.slope)
