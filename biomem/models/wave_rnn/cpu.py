@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numba
 import numpy as np
 from numba import njit
 
+from biomem.backends import to_numpy
 from biomem.models.wave_rnn.model import WaveRNN, WaveRNNOutput, WaveRNNState
 from biomem.models.wave_rnn.simd_cpu import LANES, dots, fma, lane_sum, tile
 
@@ -26,13 +27,29 @@ if TYPE_CHECKING:
 
     from biomem.typing import FloatArray, IntArray
 
-__all__ = ["Plan", "Rings", "Taps", "pack_rows", "plan_of", "rings_of", "scan", "spread", "taps_of"]
+__all__ = [
+    "Plan",
+    "Rings",
+    "Taps",
+    "advance",
+    "close_rings",
+    "copy",
+    "correlate_rows",
+    "load",
+    "pack_rows",
+    "plan_of",
+    "rings_of",
+    "scan",
+    "spread",
+    "taps_of",
+    "unpack",
+]
 
 RELU, TANH, IDENTITY = 0, 1, 2
 ACTIVATIONS = {"relu": RELU, "tanh": TANH, "identity": IDENTITY}
 
 HISTORY = 4
-"""Ticks whose states are kept before they are read out together, each readout weight loaded once."""
+"""States kept before they are read out together, so that each readout weight is loaded once."""
 
 WORTH_A_THREAD = 2_000_000
 """Multiply-adds below which starting a second thread costs more than it saves."""
@@ -150,7 +167,7 @@ def plan_of(model: WaveRNN) -> Plan:
 
 def _pack(model: WaveRNN) -> Plan:
     p, rings = model.params, rings_of(model)
-    w: dict[str, Any] = {k: np.ascontiguousarray(a, p.dtype) for k, a in model.weights.items()}
+    w = {k: np.ascontiguousarray(to_numpy(a), p.dtype) for k, a in model.weights.items()}
     ring, untied = w["ring_weight"], np.zeros((0, 0, 0), p.dtype)
     if p.tie_weights == "dense":
         untied = np.zeros((rings.n, 1, rings.row), p.dtype)
@@ -167,7 +184,7 @@ def _pack(model: WaveRNN) -> Plan:
         rings=rings,
         taps=taps_of(tied, rings),
         untied=untied,
-        bias=pack_rows(np.ascontiguousarray(model.bias, p.dtype), rings),
+        bias=pack_rows(np.ascontiguousarray(to_numpy(model.bias), p.dtype), rings),
         drive=pack_rows(np.ascontiguousarray(np.moveaxis(w["input_weight"], 2, 0)), rings).ravel(),
         first_layer=pack_rows(first, rings).ravel(),
         first_bias=w[f"{names[0]}_bias"],
@@ -178,38 +195,43 @@ def _pack(model: WaveRNN) -> Plan:
 
 
 @njit(cache=True, nogil=True)
-def drive_row(out, bias, drive, steps, x, x_at, size, lanes):
+def copy(target, source):
+    """Copy a vector; unlike numba's slice assignment, without code that tells of wrong shapes."""
+    for i in range(source.size):
+        target[i] = source[i]
+
+
+@njit(cache=True, nogil=True)
+def drive_row(out, at, plan, x):
     """Set one padded state to the bias plus the input's share."""
-    v, vectors = 0, size // lanes
+    lanes, size = plan.rings.lanes, plan.rings.size
+    vectors, v = size // lanes, 0
     while v < vectors:
-        wide = min(4, vectors - v)
-        at = v * lanes
+        wide, place = min(4, vectors - v), v * lanes
         tile(
-            out, at, 0, bias, at, 0, drive, at, steps, 0, steps.size, x, x_at, 0, 1, 1, wide, False
-        )
+            out, at + place, 0, plan.bias, place, 0,
+            plan.bias, 0, plan.taps.offset, 0, 0, x, 0, 0, 0,
+            plan.drive, size, x, 0, x.size, 1, wide, False,
+        )  # fmt: skip
         v += wide
 
 
 @njit(cache=True, nogil=True)
-def correlate_rows(out, at, start, rows, rows_at, taps, rings, rectify):
-    """Add the correlation of one padded state to a start, at ``out[at:]``."""
+def correlate_rows(out, at, start, drive, x, inputs, rows, rows_at, taps, rings, rectify):
+    """Set a padded state to a start, the input's share, and the correlation of another state."""
     vectors = (rings.row - 2 * rings.pad) // rings.lanes
     for k in range(taps.channel.size):
         high, first = taps.height[k], taps.first[k]
         row = taps.channel[k] * rings.row + rings.pad
         v = 0
         while v < vectors:
-            wide = min(4, vectors - v)
-            if vectors - v == 5:
-                wide = 3
+            wide = 3 if vectors - v == 5 else min(4, vectors - v)
             place = row + v * rings.lanes
             tile(
-                out, at + place, rings.row,
-                start, place, rings.row,
-                rows, rows_at + rings.pad + v * rings.lanes,
-                taps.offset, first, taps.first[k + 1],
+                out, at + place, rings.row, start, place, rings.row,
+                rows, rows_at + rings.pad + v * rings.lanes, taps.offset, first, taps.first[k + 1],
                 taps.value, taps.tap[k] - first * high, 1, high,
-                high, wide, rectify,
+                drive, rings.size, x, 0, inputs, high, wide, rectify,
             )  # fmt: skip
             v += wide
 
@@ -220,7 +242,8 @@ def close_rings(h, at, rings):
     for o in range(rings.c):
         ring = at + o * rings.row + rings.pad
         end = ring + rings.n
-        h[end : ring - rings.pad + rings.row] = 0
+        for i in range(end, ring - 2 * rings.pad + rings.row):
+            h[i] = 0
         for k in range(rings.half):
             h[ring - 1 - k] = h[end - 1 - k]
             h[end + k] = h[ring + k]
@@ -232,8 +255,21 @@ def activate(h, at, rings):
     if rings.activation == TANH:
         for o in range(rings.c):
             ring = at + o * rings.row + rings.pad
-            for i in range(ring, ring + rings.n):
-                h[i] = math.tanh(h[i])
+            units = h[ring : ring + rings.n]
+            for i in range(rings.n):
+                units[i] = math.tanh(units[i])
+
+
+@njit(cache=True, nogil=True)
+def advance(plan, out, at, rows, rows_at, x):
+    """Compute a padded state of a convolutional network from the one at ``rows[rows_at:]``."""
+    rings = plan.rings
+    correlate_rows(
+        out, at, plan.bias, plan.drive, x, x.size, rows, rows_at, plan.taps, rings,
+        rings.activation == RELU,
+    )  # fmt: skip
+    activate(out, at, rings)
+    close_rings(out, at, rings)
 
 
 @njit(cache=True, nogil=True)
@@ -241,9 +277,10 @@ def _recur_untied(out, at, start, rows, rows_at, untied, rings):
     width = untied.shape[2]
     taps = 2 * rings.half + 1
     total = np.empty(width, out.dtype)
+    zero = out.dtype.type(0)
     for o in range(rings.c):
         ring = o * rings.row + rings.pad
-        total[:] = start[ring : ring + width]
+        copy(total, start[ring : ring + width])
         for k in range(rings.c):
             for j in range(taps):
                 source = rows_at + k * rings.row + rings.pad + j - rings.half
@@ -251,9 +288,9 @@ def _recur_untied(out, at, start, rows, rows_at, untied, rings):
                 w = untied[o, k * taps + j]
                 for i in range(width):
                     total[i] = fma(w[i], x[i], total[i])
+        units = out[at + ring : at + ring + width]
         for i in range(width):
-            z = total[i]
-            out[at + ring + i] = 0 if rings.activation == RELU and z <= 0 else z
+            units[i] = zero if rings.activation == RELU and total[i] <= zero else total[i]
 
 
 @njit(cache=True, nogil=True)
@@ -279,7 +316,7 @@ def _read(plan, h, places, count, y, t, b, sums):
             o += high
     for q in range(count):
         if not hidden:
-            y[t[q], b] = layer[q]
+            copy(y[t[q], b], layer[q])
             continue
         for o in range(plan.second_bias.size):
             total = plan.second_bias[o]
@@ -290,20 +327,21 @@ def _read(plan, h, places, count, y, t, b, sums):
 
 
 @njit(cache=True, nogil=True)
-def _unpack(h, at, rings, out):
+def unpack(h, at, rings, out):
     """Copy a padded state to ``(channel, unit)``, which dense weights see as one ring."""
     flat = out.reshape(-1)
     for o in range(rings.c):
         ring = at + o * rings.row + rings.pad
-        flat[o * rings.n : (o + 1) * rings.n] = h[ring : ring + rings.n]
+        copy(flat[o * rings.n : (o + 1) * rings.n], h[ring : ring + rings.n])
 
 
 @njit(cache=True, nogil=True)
-def _load(h, at, rings, state):
+def load(h, at, rings, state):
+    """Set a padded state, halos included, from ``(channel, unit)``."""
     flat = state.reshape(-1)
     for o in range(rings.c):
         ring = at + o * rings.row + rings.pad
-        h[ring : ring + rings.n] = flat[o * rings.n : (o + 1) * rings.n]
+        copy(h[ring : ring + rings.n], flat[o * rings.n : (o + 1) * rings.n])
     close_rings(h, at, rings)
 
 
@@ -311,8 +349,6 @@ def _load(h, at, rings, state):
 def _scan(plan, state, xs, tick, y, recorded, start, stop):
     rings = plan.rings
     size = rings.size
-    rectify = rings.activation == RELU
-    steps = np.arange(xs.shape[2]) * size
     untied, record = plan.untied.size > 0, recorded.shape[2] > 0
     slots = HISTORY if plan.every < HISTORY else 1
     history = np.zeros((slots + 1) * size, state.dtype)
@@ -320,20 +356,21 @@ def _scan(plan, state, xs, tick, y, recorded, start, stop):
     places, ticks = np.zeros(slots, np.int64), np.zeros(slots, np.int64)
     sums = np.zeros(16 * rings.lanes, state.dtype)
     for b in range(start, stop):
-        _load(history, 0, rings, state[b])
+        load(history, 0, rings, state[b])
         now, waiting = 0, 0
         for t in range(xs.shape[0]):
             then, now = now, (now + 1) % (slots + 1)
             at = now * size
-            drive_row(pre, plan.bias, plan.drive, steps, xs[t, b], 0, size, rings.lanes)
+            x = xs[t, b]
             if untied:
+                drive_row(pre, 0, plan, x)
                 _recur_untied(history, at, pre, history, then * size, plan.untied, rings)
+                activate(history, at, rings)
+                close_rings(history, at, rings)
             else:
-                correlate_rows(history, at, pre, history, then * size, plan.taps, rings, rectify)
-            activate(history, at, rings)
-            close_rings(history, at, rings)
+                advance(plan, history, at, history, then * size, x)
             if record:
-                _unpack(history, at, rings, recorded[t, b])
+                unpack(history, at, rings, recorded[t, b])
             if (tick + t + 1) % plan.every == 0:
                 places[waiting], ticks[waiting] = at, t
                 waiting += 1
@@ -342,7 +379,7 @@ def _scan(plan, state, xs, tick, y, recorded, start, stop):
             if full or (waiting > 0 and t == xs.shape[0] - 1):
                 _read(plan, history, places, waiting, y, ticks, b, sums)
                 waiting = 0
-        _unpack(history, now * size, rings, state[b])
+        unpack(history, now * size, rings, state[b])
 
 
 @njit(cache=True, nogil=True)
@@ -350,33 +387,28 @@ def _scan_dense(plan, state, xs, tick, y, recorded, start, stop):
     rings = plan.rings
     size, n, batch = rings.size, rings.n, stop - start
     rectify = rings.activation == RELU
-    steps, columns = np.arange(xs.shape[2]) * size, np.arange(n) * size
+    columns = np.arange(n) * size
     weights = plan.untied.reshape(-1)
     history = np.zeros(2 * batch * size, state.dtype)
     pre = np.zeros(4 * size, state.dtype)
     places, ticks = np.zeros(1, np.int64), np.zeros(1, np.int64)
     sums = np.zeros(16 * rings.lanes, state.dtype)
     for b in range(batch):
-        _load(history, b * size, rings, state[start + b])
+        load(history, b * size, rings, state[start + b])
     for t in range(xs.shape[0]):
         then, now = (t % 2) * batch * size, ((t + 1) % 2) * batch * size
         b = 0
         while b < batch:
             high = 4 if batch - b >= 4 else 2 if batch - b >= 2 else 1
             for i in range(high):
-                drive_row(
-                    pre[i * size :], plan.bias, plan.drive, steps, xs[t, start + b + i], 0, size,
-                    rings.lanes,
-                )  # fmt: skip
+                drive_row(pre, i * size, plan, xs[t, start + b + i])
             v, vectors = 0, size // rings.lanes
             while v < vectors:
                 wide, at = min(4, vectors - v), v * rings.lanes
                 tile(
-                    history, now + b * size + at, size,
-                    pre, at, size,
-                    weights, at, columns, 0, n,
-                    history, then + b * size, size, 1,
-                    high, wide, rectify,
+                    history, now + b * size + at, size, pre, at, size,
+                    weights, at, columns, 0, n, history, then + b * size, size, 1,
+                    pre, 0, pre, 0, 0, high, wide, rectify,
                 )  # fmt: skip
                 v += wide
             b += high
@@ -385,13 +417,13 @@ def _scan_dense(plan, state, xs, tick, y, recorded, start, stop):
             activate(history, at, rings)
             close_rings(history, at, rings)
             if recorded.shape[2] > 0:
-                _unpack(history, at, rings, recorded[t, start + b])
+                unpack(history, at, rings, recorded[t, start + b])
             if (tick + t + 1) % plan.every == 0:
                 places[0], ticks[0] = at, t
                 _read(plan, history, places, 1, y, ticks, start + b, sums)
     last = (xs.shape[0] % 2) * batch * size
     for b in range(batch):
-        _unpack(history, last + b * size, rings, state[start + b])
+        unpack(history, last + b * size, rings, state[start + b])
 
 
 def spread(run: Callable[[int, int], None], count: int, multiply_adds: float) -> None:

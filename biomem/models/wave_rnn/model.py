@@ -175,7 +175,10 @@ class WaveRNN(Model):
     Output = WaveRNNOutput
     Input = Field("input", dtype="float")
     array_api = True
-    kernels = {"numba": "biomem.models.wave_rnn.cpu:scan"}
+    kernels = {
+        "numba": "biomem.models.wave_rnn.cpu:scan",
+        "torch": "biomem.models.wave_rnn.autograd:scan",
+    }
 
     params: WaveRNNParams
 

@@ -136,30 +136,43 @@ def tile(
     taps_at,
     tap_step,
     tap_next,
+    drive,
+    drive_next,
+    x,
+    x_at,
+    inputs,
     high,
     wide,
     rectify,
 ):
-    """Set `high` rows of `wide` vectors to a start plus a sum of scaled rows.
+    """Set `high` rows of `wide` vectors to a start plus two sums of scaled rows.
 
-    For o below `high`, with q rising from `first` to ``last - 1``::
+    For o below `high`, with p rising from 0 to ``inputs - 1``, then q from `first` to
+    ``last - 1``::
 
         out[at + o * out_step] = start[start_at + o * start_step]
+            + sum_p x[x_at + p] * drive[start_at + o * start_step + p * drive_next]
             + sum_q taps[taps_at + o * tap_step + q * tap_next] * rows[rows_at + offsets[q]]
 
     and, if `rectify`, what is at most zero set to zero. ``(high, wide)`` is one of `TILES`.
     """
 
     def generate(context, builder, signature, args):
-        a_out, a_start, a_rows, a_offsets, a_taps = (
-            _Rows(context, builder, signature.args[i], args[i]) for i in (0, 3, 6, 8, 11)
+        a_out, a_start, a_rows, a_offsets, a_taps, a_drive, a_x = (
+            _Rows(context, builder, signature.args[i], args[i]) for i in (0, 3, 6, 8, 11, 15, 17)
         )
 
         def emit(n_out, n_vectors):
             sums = {}
+            begin = [builder.add(args[4], builder.mul(args[5], _int(o))) for o in range(n_out)]
             for o, v in product(range(n_out), range(n_vectors)):
-                row = builder.add(args[4], builder.mul(args[5], _int(o)))
-                sums[o, v] = cgutils.alloca_once_value(builder, a_start.load(row, v))
+                sums[o, v] = cgutils.alloca_once_value(builder, a_start.load(begin[o], v))
+            with cgutils.for_range(builder, args[19]) as loop:
+                scale = a_x.splat(builder.add(args[18], loop.index))
+                moved = builder.mul(args[16], loop.index)
+                for o, v in product(range(n_out), range(n_vectors)):
+                    row = a_drive.load(builder.add(begin[o], moved), v)
+                    builder.store(_fma(builder, scale, row, builder.load(sums[o, v])), sums[o, v])
             with cgutils.for_range_slice(builder, args[9], args[10], _int(1)) as (q, _):
                 row = builder.add(args[7], a_offsets.element(q))
                 x = [a_rows.load(row, v) for v in range(n_vectors)]
@@ -173,16 +186,17 @@ def tile(
                 value = builder.load(sums[o, v])
                 zero = ir.Constant(value.type, [0.0] * value.type.count)
                 floored = builder.select(builder.fcmp_ordered("<=", value, zero), zero, value)
-                value = builder.select(args[17], floored, value)
+                value = builder.select(args[22], floored, value)
                 a_out.store(value, builder.add(args[1], builder.mul(args[2], _int(o))), v)
 
-        _unrolled(builder, args[15], args[16], TILES, emit)
+        _unrolled(builder, args[20], args[21], TILES, emit)
         return context.get_dummy_value()
 
     n = types.intp
     signature = types.void(
-        out, n, n, start, n, n, rows, n, offsets, n, n, taps, n, n, n, n, n, types.boolean
-    )
+        out, n, n, start, n, n, rows, n, offsets, n, n, taps, n, n, n, drive, n, x, n, n, n, n,
+        types.boolean,
+    )  # fmt: skip
     return signature, generate
 
 
