@@ -18,7 +18,7 @@ for line in sys.stdin:
         module["write_for_ever"](*json.loads(line))
     print("pid", pid, flush=True)
     os.waitpid(pid, 0)
-    print("dead", flush=True)
+    print("\\ndead", flush=True)  # the victim's last line may have been cut off
 """
 
 
@@ -44,7 +44,7 @@ class Victims:
             word, _, rest = self._line().partition(" ")
             if word == "pid":
                 self.pid = int(rest)
-            elif first is None:
+            elif word and first is None:
                 first = int(word)
         return first
 
@@ -52,7 +52,7 @@ class Victims:
         """Kill the victim; return the numbers it had printed since `start`."""
         time.sleep(after)
         os.kill(self.pid, signal.SIGKILL)
-        return [int(line) for line in iter(self._line, "dead")]
+        return [int(line) for line in iter(self._line, "dead") if line]
 
     def close(self):
         self._server.kill()
