@@ -18,9 +18,9 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from biomem.backends import to_numpy
+from biomem.backends.jit import njit
 from biomem.models.wave_rnn.cpu import (
     RELU,
     TANH,

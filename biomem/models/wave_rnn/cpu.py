@@ -16,9 +16,9 @@ from weakref import WeakKeyDictionary
 
 import numba
 import numpy as np
-from numba import njit
 
 from biomem.backends import to_numpy
+from biomem.backends.jit import njit
 from biomem.models.wave_rnn.model import WaveRNN, WaveRNNOutput, WaveRNNState
 from biomem.models.wave_rnn.simd_cpu import LANES, dots, fma, lane_sum, tile
 

@@ -177,6 +177,7 @@ class WaveRNN(Model):
     array_api = True
     kernels = {
         "numba": "biomem.models.wave_rnn.cpu:scan",
+        "cuda": "biomem.models.wave_rnn.cuda:scan",
         "torch": "biomem.models.wave_rnn.autograd:scan",
     }
 

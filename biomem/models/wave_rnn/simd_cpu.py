@@ -19,9 +19,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from biomem.backends.jit import njit
 
 __all__ = ["LANES", "dots", "fma", "lane_sum", "tile"]
 
