@@ -12,8 +12,8 @@ import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from biomem.backends.jit import njit
 from biomem.models.htm.detector.model import HTMDetectorOutput
 from biomem.models.htm.detector.params import resolution_for
 from biomem.models.htm.encoders.cpu import encode_record
@@ -61,7 +61,7 @@ _outside = likelihood.range_rule
 _resolution_for = njit(cache=True)(resolution_for)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _encode(state, b, value, seconds, c, bits):
     encoder = EncoderConstants(
         c.size,
@@ -97,7 +97,7 @@ def _columns(state, b, c, scratch, inputs, tick):
     return _pool(rows, c, scratch, inputs, tick)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _raw(state, b, c, scratch, columns, begins, tick):
     memory = state.memory
     rows = Memory(

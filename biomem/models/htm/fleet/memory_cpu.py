@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from biomem.backends.jit import njit
 from biomem.engine.random import Stream
 from biomem.engine.random_cpu import below, words
 from biomem.models.htm.temporal_memory.params import EPSILON, Constants
@@ -93,12 +93,12 @@ def _mark(memory, scratch, n_active, n_winners):
 @njit(cache=True, _nrt=False)
 def _respond(memory, c, scratch):
     """Count every segment's active synapses; return how many segments match."""
-    mark, pre, seg_nsyn = scratch.mark, memory.syn_pre, memory.seg_nsyn
+    mark, seg_nsyn = scratch.mark, memory.seg_nsyn
     n_matching = events = 0
     for segment in range(seg_nsyn.size):
-        hits = np.int32(0)
+        pre, hits = memory.syn_pre[segment], np.int32(0)
         for slot in range(seg_nsyn[segment]):
-            hits += np.int32(mark[pre[segment, slot] + 1] != 0)
+            hits += mark[np.uint32(pre[slot] + 1)] != 0
         scratch.potential[segment] = hits
         events += hits
         cell = memory.seg_cell[segment]
@@ -109,6 +109,18 @@ def _respond(memory, c, scratch):
                 n_matching += 1
     memory.counters[EVENTS] += events
     return n_matching
+
+
+@njit(cache=True, _nrt=False)
+def _sort(keys):
+    """Sort in place, by Shell's method with Ciura's gaps: keys are few, and none are copied."""
+    for gap in (701, 301, 132, 57, 23, 10, 4, 1):
+        for i in range(gap, keys.size):
+            key, at = keys[i], i
+            while at >= gap and keys[at - gap] > key:
+                keys[at] = keys[at - gap]
+                at -= gap
+            keys[at] = key
 
 
 @njit(cache=True, _nrt=False)
@@ -159,28 +171,33 @@ def _destroy_segment(memory, scratch, segment):
 
 
 @njit(cache=True, _nrt=False)
-def _cut(memory, segment, kept):
-    """Empty the slots from `kept` on."""
-    for slot in range(kept, memory.seg_nsyn[segment]):
-        memory.syn_pre[segment, slot] = -1
-        memory.syn_perm[segment, slot] = _ZERO
-    memory.counters[SYNAPSES] -= memory.seg_nsyn[segment] - kept
+def _compact(memory, segment):
+    """Drop the synapses that have faded, keeping the order of the others."""
+    pre, perm, n, kept = memory.syn_pre, memory.syn_perm, memory.seg_nsyn[segment], 0
+    for slot in range(n):
+        cell, value = pre[segment, slot], perm[segment, slot]
+        pre[segment, slot], perm[segment, slot] = -1, _ZERO
+        if value >= EPSILON:
+            pre[segment, kept], perm[segment, kept] = cell, value
+            kept += 1
+    memory.counters[SYNAPSES] -= n - kept
     memory.seg_nsyn[segment] = kept
+    return kept
 
 
 @njit(cache=True, _nrt=False)
 def _adapt(memory, c, scratch, segment, increment, decrement):
     """Move the permanences; return whether the segment is still there."""
-    pre, perm, kept = memory.syn_pre, memory.syn_perm, 0
-    for slot in range(memory.seg_nsyn[segment]):
-        cell = pre[segment, slot]
-        change = increment if scratch.mark[cell + 1] != 0 else -decrement
-        moved = min(max(perm[segment, slot] + change, _ZERO), _ONE)
-        pre[segment, kept], perm[segment, kept] = cell, moved
-        kept += moved >= EPSILON
-    if kept < memory.seg_nsyn[segment]:
-        _cut(memory, segment, kept)
-    if kept < c.destroy_below:
+    pre, perm, mark = memory.syn_pre[segment], memory.syn_perm[segment], scratch.mark
+    n, faded = memory.seg_nsyn[segment], 0
+    for slot in range(n):
+        change = increment if mark[np.uint32(pre[slot] + 1)] != 0 else -decrement
+        moved = min(max(perm[slot] + change, _ZERO), _ONE)
+        perm[slot] = moved
+        faded += moved < EPSILON
+    if faded:
+        n = _compact(memory, segment)
+    if n < c.destroy_below:
         _destroy_segment(memory, scratch, segment)
         return False
     return True
@@ -199,12 +216,8 @@ def _destroy_weakest(memory, scratch, segment, count):
                 weakest = slot
         if weakest < 0:
             return
-        for slot in range(weakest, n - 1):
-            pre[segment, slot], perm[segment, slot] = (
-                pre[segment, slot + 1],
-                perm[segment, slot + 1],
-            )
-        _cut(memory, segment, n - 1)
+        perm[segment, weakest] = _ZERO
+        _compact(memory, segment)
 
 
 @njit(cache=True, _nrt=False)
@@ -417,7 +430,7 @@ def _replace(cells, fresh, n, n_old):
         cells[i] = -1
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def remember(memory, c, scratch, columns, begins, now):
     """Advance one stream by one tick, in place; return the raw anomaly score.
 
@@ -440,7 +453,7 @@ def remember(memory, c, scratch, columns, begins, now):
         n_active = n_winners = 0
     _mark(memory, scratch, n_active, n_winners)
     matching = scratch.matching[: _respond(memory, c, scratch)]
-    matching.sort()
+    _sort(matching)
     memory.counters[PREDICTED] = _use_active(memory, c, scratch, matching)
     now_active, now_winners, n_bursts = _activate(
         memory, c, scratch, columns, matching, n_winners, now
