@@ -219,20 +219,20 @@ class NeuronIO(Task):
         whole(self, "window")
 
     @property
-    def n_in(self) -> int:
+    def n_inputs(self) -> int:
         """Channels, two for every segment."""
         return self._data().n_channels
 
     @property
-    def n_out(self) -> int:
+    def n_outputs(self) -> int:
         """Logit of a spike, and scaled soma potential."""
         return 2
 
     def __call__(self, step: int, rng: Rng) -> Batch:
         """Return ``x`` and targets ``y`` of shape ``(window, batch, 2)``."""
         events = self.events(step, rng)
-        x = np.zeros((self.window, self.batch_size, self.n_in), np.float32)
-        sign = np.where(events.channel < self.n_in // 2, 1.0, -1.0)
+        x = np.zeros((self.window, self.batch_size, self.n_inputs), np.float32)
+        sign = np.where(events.channel < self.n_inputs // 2, 1.0, -1.0)
         # Several spikes of a channel within a bin count once, as published.
         x[events.tick, events.lane, events.channel] = sign
         return Batch(x, events.y)

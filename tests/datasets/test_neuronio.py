@@ -70,7 +70,7 @@ def test_windows_are_those_of_the_simulations_after_the_warm_up(converted):
     path, simulations = converted
     whole = [dense(s) for s in simulations]
     task = NeuronIO(path=path, window=150, batch_size=3)
-    assert (task.n_in, task.n_out) == (10, 2)
+    assert (task.n_inputs, task.n_outputs) == (10, 2)
     seen = set()
     for step in range(25):
         batch = task(step, Rng(1))

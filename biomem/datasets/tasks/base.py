@@ -51,12 +51,12 @@ class Task(ABC):
 
     @property
     @abstractmethod
-    def n_in(self) -> int:
+    def n_inputs(self) -> int:
         """Features per tick."""
 
     @property
     @abstractmethod
-    def n_out(self) -> int:
+    def n_outputs(self) -> int:
         """Classes, or values to be answered."""
 
     @abstractmethod

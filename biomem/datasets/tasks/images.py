@@ -59,7 +59,7 @@ class _Finite(Task):
         return finite_samples(self.n_samples, len(self), self.batch_size, train, step, rng)
 
     def metrics(self, logits: np.ndarray, batch: Batch) -> dict[str, float]:
-        """Return cross-entropy and accuracy of logits of shape ``(batch, n_out)``."""
+        """Return cross-entropy and accuracy of logits of shape ``(batch, n_outputs)``."""
         return classification_metrics(logits, batch.y)
 
 
@@ -113,12 +113,12 @@ class SequentialMNIST(_Finite):
     path: str | Path | None = None
 
     @property
-    def n_in(self) -> int:
+    def n_inputs(self) -> int:
         """One pixel."""
         return 1
 
     @property
-    def n_out(self) -> int:
+    def n_outputs(self) -> int:
         """Ten digits."""
         return 10
 
@@ -218,12 +218,12 @@ class NoisyCIFAR10(_Finite):
         require(self, "noise", self.noise in ("fresh", "block"), "'fresh' or 'block'")
 
     @property
-    def n_in(self) -> int:
+    def n_inputs(self) -> int:
         """One row of a picture in three colours."""
         return 96
 
     @property
-    def n_out(self) -> int:
+    def n_outputs(self) -> int:
         """Ten classes."""
         return 10
 

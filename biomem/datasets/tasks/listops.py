@@ -97,19 +97,19 @@ class ListOps(Task):
         require(self, "max_length", self.max_length <= room, f"<= {room} at this depth")
 
     @property
-    def n_in(self) -> int:
+    def n_inputs(self) -> int:
         """Digits, operators, closing bracket."""
         return len(TOKENS)
 
     @property
-    def n_out(self) -> int:
+    def n_outputs(self) -> int:
         """Ten digits."""
         return 10
 
     def __call__(self, step: int, rng: Rng) -> Batch:
         """Return one-hot ``x`` and digits ``y`` of shape ``(batch,)``."""
         tokens, y = self.tokens(step, rng)
-        x = (tokens[:, :, None] == np.arange(self.n_in)).astype(np.float32)
+        x = (tokens[:, :, None] == np.arange(self.n_inputs)).astype(np.float32)
         return Batch(x, y)
 
     def tokens(self, step: int, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +128,7 @@ class ListOps(Task):
         return [" ".join(TOKENS[t] for t in lane if t >= 0) for lane in tokens.T]
 
     def metrics(self, logits: np.ndarray, batch: Batch) -> dict[str, float]:
-        """Return cross-entropy and accuracy of logits of shape ``(batch, n_out)``."""
+        """Return cross-entropy and accuracy of logits of shape ``(batch, n_outputs)``."""
         return classification_metrics(logits, batch.y)
 
     def _grow(self, draws: Draws, lane: int) -> _Node:

@@ -58,12 +58,12 @@ class Copy(Task):
         require(self, "cue", self.cue in ("before", "with"), "'before' or 'with'")
 
     @property
-    def n_in(self) -> int:
+    def n_inputs(self) -> int:
         """Blank, symbols, delimiter."""
         return self.n_symbols + 2
 
     @property
-    def n_out(self) -> int:
+    def n_outputs(self) -> int:
         """As many as the inputs; the delimiter is never due."""
         return self.n_symbols + 2
 
@@ -81,14 +81,14 @@ class Copy(Task):
         seen[self.n_recall + self.n_blank] = self.n_symbols + 1
         due = np.zeros_like(seen)
         due[-self.n_recall :] = symbols
-        return Batch(one_hot(seen, self.n_in), due)
+        return Batch(one_hot(seen, self.n_inputs), due)
 
     def metrics(self, logits: np.ndarray, batch: Batch) -> dict[str, float]:
         """Return plain figures and the one the paper prints.
 
         Parameters
         ----------
-        logits : array, shape ``(time, batch, n_out)``
+        logits : array, shape ``(time, batch, n_outputs)``
         batch : Batch
 
         Returns
@@ -132,12 +132,12 @@ class Adding(Task):
         whole(self, "n_steps", 2)
 
     @property
-    def n_in(self) -> int:
+    def n_inputs(self) -> int:
         """Number and marker."""
         return 2
 
     @property
-    def n_out(self) -> int:
+    def n_outputs(self) -> int:
         """The sum."""
         return 1
 
@@ -185,12 +185,12 @@ class _LastBits(Task):
         require(self, "longest", ok, f">= {max(self.lengths)}, the largest of lengths")
 
     @property
-    def n_in(self) -> int:
+    def n_inputs(self) -> int:
         """One bit."""
         return 1
 
     @property
-    def n_out(self) -> int:
+    def n_outputs(self) -> int:
         """Two classes for every head."""
         return 2
 

@@ -90,12 +90,12 @@ class Pathfinder(Task):
         require(self, "max_turn", 0 <= self.max_turn <= math.pi, "in [0, pi] rad")
 
     @property
-    def n_in(self) -> int:
+    def n_inputs(self) -> int:
         """One pixel."""
         return 1
 
     @property
-    def n_out(self) -> int:
+    def n_outputs(self) -> int:
         """No, or yes."""
         return 2
 
@@ -124,7 +124,7 @@ class Pathfinder(Task):
         )
 
     def metrics(self, logits: np.ndarray, batch: Batch) -> dict[str, float]:
-        """Return cross-entropy and accuracy of logits of shape ``(batch, n_out)``."""
+        """Return cross-entropy and accuracy of logits of shape ``(batch, n_outputs)``."""
         return classification_metrics(logits, batch.y)
 
     def _attempt(self, draws: Draws, purpose: int) -> Scene | None:

@@ -151,12 +151,12 @@ class SHD(Task):
         require(self, "width", good, "a whole fraction of a second")
 
     @property
-    def n_in(self) -> int:
+    def n_inputs(self) -> int:
         """Channels."""
         return N_CHANNELS
 
     @property
-    def n_out(self) -> int:
+    def n_outputs(self) -> int:
         """Ten digits in two languages."""
         return 20
 
@@ -171,7 +171,7 @@ class SHD(Task):
 
     def __call__(self, step: int, rng: Rng) -> Batch:
         """Return counts ``x`` and classes ``y`` of shape ``(batch,)``."""
-        return self.events(step, rng).to_batch(self.n_steps, self.n_in)
+        return self.events(step, rng).to_batch(self.n_steps, self.n_inputs)
 
     def events(self, step: int, rng: Rng) -> EventBatch:
         """Return the batch of `step` as events."""
@@ -182,7 +182,7 @@ class SHD(Task):
         return _sorted(tick, lane, channel, self._data().labels[rows])
 
     def metrics(self, logits: np.ndarray, batch: Batch) -> dict[str, float]:
-        """Return cross-entropy and accuracy of logits of shape ``(batch, n_out)``."""
+        """Return cross-entropy and accuracy of logits of shape ``(batch, n_outputs)``."""
         return classification_metrics(logits, batch.y)
 
     def _binned(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -219,7 +219,7 @@ class SHDAdding(SHD):
     """
 
     @property
-    def n_out(self) -> int:
+    def n_outputs(self) -> int:
         """The sums."""
         return 19
 
@@ -301,12 +301,12 @@ class SpokenLikeAdding(Task):
         require(self, "warp", self.warp < 1, "below 1")
 
     @property
-    def n_in(self) -> int:
+    def n_inputs(self) -> int:
         """Channels."""
         return self.n_channels
 
     @property
-    def n_out(self) -> int:
+    def n_outputs(self) -> int:
         """The sums."""
         return 2 * self.n_digits - 1
 
@@ -317,7 +317,7 @@ class SpokenLikeAdding(Task):
 
     def __call__(self, step: int, rng: Rng) -> Batch:
         """Return counts ``x`` and sums ``y`` of shape ``(batch,)``."""
-        return self.events(step, rng).to_batch(self.n_steps, self.n_in)
+        return self.events(step, rng).to_batch(self.n_steps, self.n_inputs)
 
     def digits(self, step: int, rng: Rng) -> np.ndarray:
         """Return the digits of the batch of `step`, shape ``(2, batch)``."""
@@ -342,7 +342,7 @@ class SpokenLikeAdding(Task):
         return self._discrete(time, place, digits.sum(axis=0))
 
     def metrics(self, logits: np.ndarray, batch: Batch) -> dict[str, float]:
-        """Return cross-entropy and accuracy of logits of shape ``(batch, n_out)``."""
+        """Return cross-entropy and accuracy of logits of shape ``(batch, n_outputs)``."""
         return classification_metrics(logits, batch.y)
 
     def _templates(self) -> np.ndarray:

@@ -71,5 +71,5 @@ def scan(
     drive = xs @ model.input + model.bias
     hs = _function().apply(state.h, drive, model.recurrent, p.slope)
     ys = hs @ model.readout + model.readout_bias
-    ys = ys.reshape(*ys.shape[:2], p.n_heads, p.n_out)
+    ys = ys.reshape(*ys.shape[:2], p.n_heads, p.n_outputs)
     return LeakyNetworkState(hs[-1]), LeakyNetworkOutput(ys, hs)

@@ -57,7 +57,7 @@ def scan(
     """Advance `state` over a chunk `xs` of shape ``(time, batch, feature)``, in place."""
     p, dtype = model.params, xs.dtype
     hs = np.empty((*xs.shape[:2], p.n_units), dtype)
-    ys = np.empty((*xs.shape[:2], p.n_heads * p.n_out), dtype)
+    ys = np.empty((*xs.shape[:2], p.n_heads * p.n_outputs), dtype)
     matrices = (model.recurrent, model.input, model.bias)
     recurrent, drive, bias = (np.ascontiguousarray(m) for m in matrices)
     readout = np.ascontiguousarray(model.readout)
@@ -73,4 +73,4 @@ def scan(
         hs,
         ys,
     )
-    return state, LeakyNetworkOutput(ys.reshape(*ys.shape[:2], p.n_heads, p.n_out), hs)
+    return state, LeakyNetworkOutput(ys.reshape(*ys.shape[:2], p.n_heads, p.n_outputs), hs)

@@ -100,15 +100,15 @@ class LeakyNetwork(Model):
         self.recurrent = (xp.matrix_transpose(w["W_r"]) * (1.0 - eye)) * rate + eye * (1.0 - rate)
         self.input = xp.matrix_transpose(w["W_in"]) * rate
         self.bias = (w["b_r"] + w["b_in"]) * rate
-        heads = xp.reshape(w["W_out"], (p.n_heads * p.n_out, p.n_units))
+        heads = xp.reshape(w["W_out"], (p.n_heads * p.n_outputs, p.n_units))
         self.readout = xp.matrix_transpose(heads)
-        self.readout_bias = xp.reshape(w["b_out"], (p.n_heads * p.n_out,))
+        self.readout_bias = xp.reshape(w["b_out"], (p.n_heads * p.n_outputs,))
 
     @property
     def sizes(self) -> dict[str, int]:
         """Lengths of all axes."""
         p = self.params
-        return {"feature": p.n_in, "unit": p.n_units, "head": p.n_heads, "out": p.n_out}
+        return {"feature": p.n_inputs, "unit": p.n_units, "head": p.n_heads, "out": p.n_outputs}
 
     def init_weights(self, rng: Rng) -> dict[str, np.ndarray]:
         """Draw time constants in [tau_low, tau_high], the rest in +-1/sqrt(fan-in)."""
@@ -120,7 +120,7 @@ class LeakyNetwork(Model):
             if name == "tau":
                 value = p.tau_low + (p.tau_high - p.tau_low) * u
             else:
-                fan_in = p.n_in if name in ("W_in", "b_in") else p.n_units
+                fan_in = p.n_inputs if name in ("W_in", "b_in") else p.n_units
                 value = (2.0 * u - 1.0) / math.sqrt(fan_in)
             draws[name] = value.astype(p.dtype)
         np.fill_diagonal(draws["W_r"], 0.0)
@@ -141,13 +141,15 @@ class LeakyNetwork(Model):
         h = xp.where(pre > 0, pre, p.slope * pre)
         y = h @ self.readout + self.readout_bias
         return LeakyNetworkState(h), LeakyNetworkOutput(
-            xp.reshape(y, (x.shape[0], p.n_heads, p.n_out)), h
+            xp.reshape(y, (x.shape[0], p.n_heads, p.n_outputs)), h
         )
 
     def work(self, state: LeakyNetworkState, ticks: int, batch: int) -> Work:
         """Return one multiply-accumulate for every connection, tick and stream."""
         p = self.params
-        return Work(macs=ticks * batch * p.n_units * (p.n_units + p.n_in + p.n_heads * p.n_out))
+        return Work(
+            macs=ticks * batch * p.n_units * (p.n_units + p.n_inputs + p.n_heads * p.n_outputs)
+        )
 
 
 def _shapes(p: LeakyNetworkParams) -> dict[str, tuple[int, ...]]:
@@ -155,10 +157,10 @@ def _shapes(p: LeakyNetworkParams) -> dict[str, tuple[int, ...]]:
         "tau": (p.n_units,),
         "W_r": (p.n_units, p.n_units),
         "b_r": (p.n_units,),
-        "W_in": (p.n_units, p.n_in),
+        "W_in": (p.n_units, p.n_inputs),
         "b_in": (p.n_units,),
-        "W_out": (p.n_heads, p.n_out, p.n_units),
-        "b_out": (p.n_heads, p.n_out),
+        "W_out": (p.n_heads, p.n_outputs, p.n_units),
+        "b_out": (p.n_heads, p.n_outputs),
     }
 
 

@@ -17,7 +17,7 @@ class LeakyNetworkParams(Params):
 
     Parameters
     ----------
-    n_in, n_units, n_out, n_heads : int
+    n_inputs, n_units, n_outputs, n_heads : int
         Input features, units, values per read-out head, read-out heads; each >= 1.
     tau_min : float
         Smallest time constant, in ticks, >= 1; smaller weights ``tau`` act as this value and get
@@ -34,9 +34,9 @@ class LeakyNetworkParams(Params):
         Of weights, state and outputs.
     """
 
-    n_in: int = 1
+    n_inputs: int = 1
     n_units: int = 50
-    n_out: int = 2
+    n_outputs: int = 2
     n_heads: int = 1
     tau_min: float = 1.0
     tau_low: float = 1.0
@@ -47,7 +47,7 @@ class LeakyNetworkParams(Params):
     dtype: str = "float64"
 
     def __post_init__(self) -> None:
-        for name in ("n_in", "n_units", "n_out", "n_heads"):
+        for name in ("n_inputs", "n_units", "n_outputs", "n_heads"):
             value = getattr(self, name)
             whole = isinstance(value, int) and not isinstance(value, bool)
             require(self, name, whole and value >= 1, "an integer >= 1")

@@ -42,7 +42,7 @@ def test_a_batch_is_a_function_of_seed_and_step_alone(task):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
     assert one.x.dtype == np.float32
-    assert one.x.shape[1:] == (4, task.n_in)
+    assert one.x.shape[1:] == (4, task.n_inputs)
     assert one.y.dtype.kind in "if"
     lanes = one.y.shape[1] if isinstance(task, Copy) else len(one.y)
     assert lanes == 4

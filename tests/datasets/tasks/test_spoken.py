@@ -75,7 +75,7 @@ def test_the_splits_of_shd_share_no_recording(folder):
 
 def test_shd_adding_is_two_recordings_in_turn_and_the_sum_of_their_digits(folder):
     task = SHDAdding(folder=folder, split="test", batch_size=6)
-    assert (task.n_steps, task.n_out, task.n_in) == (200, 19, 700)
+    assert (task.n_steps, task.n_outputs, task.n_inputs) == (200, 19, 700)
     x, y = task(3, Rng(1))
     first, second = x[0, :, 0].astype(int), x[100, :, 0].astype(int)
     np.testing.assert_array_equal(y, first % 20 % 10 + second % 20 % 10)

@@ -18,7 +18,7 @@ from biomem.train import EarlyStopping, TorchModule, cross_entropy, evaluate, fi
 
 
 def make(**changes):
-    return TorchModule(LeakyNetwork(**{"n_units": 5, "n_in": 2, "n_heads": 2, **changes}))
+    return TorchModule(LeakyNetwork(**{"n_units": 5, "n_inputs": 2, "n_heads": 2, **changes}))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -13,7 +13,7 @@ from biomem.models.recurrent import LeakyNetwork, cpu
 
 @given(
     n_units=st.integers(1, 19),
-    n_in=st.integers(1, 6),
+    n_inputs=st.integers(1, 6),
     n_heads=st.integers(1, 3),
     batch=st.integers(1, 4),
     cut=st.integers(1, 11),
@@ -22,12 +22,12 @@ from biomem.models.recurrent import LeakyNetwork, cpu
     seed=st.integers(0, 2**32),
 )
 def test_scan_in_two_chunks_equals_the_reference(
-    n_units, n_in, n_heads, batch, cut, slope, dtype, seed
+    n_units, n_inputs, n_heads, batch, cut, slope, dtype, seed
 ):
     model = LeakyNetwork(
-        n_units=n_units, n_in=n_in, n_heads=n_heads, slope=slope, dtype=dtype, seed=seed
+        n_units=n_units, n_inputs=n_inputs, n_heads=n_heads, slope=slope, dtype=dtype, seed=seed
     )
-    xs = np.random.default_rng(seed).normal(size=(12, batch, n_in)).astype(dtype)
+    xs = np.random.default_rng(seed).normal(size=(12, batch, n_inputs)).astype(dtype)
     _, want = loop(model, model.init_state(batch, Rng(seed)), xs, 0)
     state, first = cpu.scan(model, model.init_state(batch, Rng(seed)), xs[:cut], 0)
     state, rest = cpu.scan(model, state, xs[cut:], cut)

@@ -34,7 +34,7 @@ def plain(model: LeakyNetwork, h: np.ndarray, xs: np.ndarray) -> tuple[np.ndarra
 
 
 def test_the_folded_step_is_the_papers_equation(rng):
-    model = LeakyNetwork(n_in=2, n_units=6, n_out=3, n_heads=2, tau_high=9.0, seed=3)
+    model = LeakyNetwork(n_inputs=2, n_units=6, n_outputs=3, n_heads=2, tau_high=9.0, seed=3)
     weights = {**model.weights, "W_r": rng.normal(size=(6, 6)), "tau": rng.uniform(0.2, 9.0, 6)}
     model = model.with_weights(weights)
     xs = rng.normal(size=(12, 4, 2))
@@ -47,7 +47,7 @@ def test_the_folded_step_is_the_papers_equation(rng):
 
 def test_a_lone_unit_decays_with_its_time_constant():
     tau = 7.5
-    model = LeakyNetwork(n_units=1, n_out=1, tau_low=tau, tau_high=tau)
+    model = LeakyNetwork(n_units=1, n_outputs=1, tau_low=tau, tau_high=tau)
     zero = {name: np.zeros_like(w) for name, w in model.weights.items()}
     model = model.with_weights({**zero, "tau": np.array([tau])})
     _, ys = loop(model, LeakyNetworkState(np.ones((1, 1))), np.zeros((30, 1, 1)), 0)
@@ -65,7 +65,7 @@ def test_a_constant_input_settles_at_itself_whatever_tau():
 
 
 def test_the_initial_weights_and_state_are_those_of_the_paper():
-    model = LeakyNetwork(n_units=400, n_in=4, seed=2)
+    model = LeakyNetwork(n_units=400, n_inputs=4, seed=2)
     w = model.weights
     assert 1.0 <= w["tau"].min() < 1.02
     assert 1.98 < w["tau"].max() < 2.0
@@ -76,7 +76,7 @@ def test_the_initial_weights_and_state_are_those_of_the_paper():
     assert 0.0 <= h.min() < 1e-4
     assert 0.0999 < h.max() < 0.1
     assert not np.array_equal(h[0], h[1])
-    other = LeakyNetwork(n_units=400, n_in=4, seed=3).weights
+    other = LeakyNetwork(n_units=400, n_inputs=4, seed=3).weights
     assert all(not np.array_equal(w[name], other[name]) for name in w)
 
 
@@ -101,7 +101,7 @@ def test_self_connections_and_time_constants_below_the_least_have_no_effect(rng)
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_it_keeps_the_contract(dtype):
-    model = LeakyNetwork(n_units=13, n_in=3, n_heads=2, dtype=dtype, seed=4)
+    model = LeakyNetwork(n_units=13, n_inputs=3, n_heads=2, dtype=dtype, seed=4)
     report = check_model(model, new_process=dtype == "float64")
     assert "numba" in repr(report)
 
@@ -115,6 +115,6 @@ def test_weights_of_other_names_or_shapes_are_refused():
 
 
 def test_the_work_of_a_run_is_its_connections():
-    sim = Simulator(LeakyNetwork(n_units=5, n_in=2, n_heads=3), batch=2, progress=False)
+    sim = Simulator(LeakyNetwork(n_units=5, n_inputs=2, n_heads=3), batch=2, progress=False)
     sim.run(np.zeros((10, 2, 2)))
     assert sim.work.macs == 10 * 2 * 5 * (5 + 2 + 6)

@@ -11,7 +11,7 @@ from biomem.models.recurrent import LeakyNetworkParams
     [
         ({"n_units": 0}, r"n_units must be an integer >= 1, got 0"),
         ({"n_heads": 1.5}, r"n_heads must be an integer >= 1, got 1\.5"),
-        ({"n_in": True}, r"n_in must be an integer >= 1, got True"),
+        ({"n_inputs": True}, r"n_inputs must be an integer >= 1, got True"),
         ({"tau_min": 0.5}, r"tau_min must be finite, >= 1 tick, got 0\.5"),
         ({"tau_low": 3.0}, r"tau_low must be in \[tau_min = 1\.0, tau_high = 2\.0\]"),
         ({"tau_high": float("inf")}, r"tau_low must be in"),
