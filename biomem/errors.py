@@ -16,6 +16,7 @@ __all__ = [
     "CorruptFileError",
     "DataError",
     "InputError",
+    "MissingFileError",
     "OutputError",
     "ParameterError",
     "RecordingLimitError",
@@ -47,6 +48,10 @@ class OutputError(BiomemError, OSError):
 
 class CorruptFileError(BiomemError, OSError):
     """A file is damaged, truncated, or not of the kind its reader expects."""
+
+
+class MissingFileError(BiomemError, FileNotFoundError):
+    """A file to be read does not exist."""
 
 
 class CheckpointMismatch(BiomemError, ValueError):

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from biomem.errors import BiomemError, CorruptFileError, OutputError
+from biomem.errors import BiomemError, CorruptFileError, MissingFileError, OutputError
 
-__all__ = ["MissingFileError", "output_error", "read_error", "replace_file", "sync_folder"]
+__all__ = ["output_error", "read_error", "replace_file", "sync_folder"]
 
 StrPath = str | os.PathLike[str]
 Content = bytes | bytearray | memoryview | Callable[[BinaryIO], object]
@@ -34,10 +34,6 @@ _REASONS = {
 }
 
 _swept: set[str] = set()
-
-
-class MissingFileError(BiomemError, FileNotFoundError):
-    """A file to be read does not exist."""
 
 
 def replace_file(path: StrPath, data: Content, *, keep_previous: bool = False) -> None:

@@ -18,7 +18,7 @@ from biomem.engine.recording import (
     Signal,
     select,
 )
-from biomem.errors import ParameterError
+from biomem.errors import OutputError, ParameterError
 
 if TYPE_CHECKING:
     from biomem.engine.simulator import Simulator
@@ -103,17 +103,31 @@ class Recorders:
             f"{sorted(self._outputs)}, state: {sorted(self._states)}"
         )
 
-    def open(self, description: Mapping[str, Any]) -> None:
-        """Start the recorders that have not begun."""
+    def open(self, description: Mapping[str, Any], tick: int) -> None:
+        """Start the recorders that have not begun, for a run that is at `tick`.
+
+        Raises
+        ------
+        OutputError
+            A file cannot be written, or holds the record of another run beyond `tick`.
+        """
         for to, signals in self._signals.items():
             if to in self._recorders:
                 continue
             if to is None:
                 self._recorders[to] = MemoryRecorder(signals)
             else:
-                self._recorders[to] = Hdf5Recorder(
+                recorder = Hdf5Recorder(
                     to, signals, dict(description), resume_tick=self._resume_tick
                 )
+                if recorder.tick > tick:
+                    recorder.close()
+                    raise OutputError(
+                        f"cannot record to {to}: it already holds the ticks before "
+                        f"{recorder.tick} and this run is at {tick}; record to another file, "
+                        "delete this one, or continue its run with Simulator.load"
+                    )
+                self._recorders[to] = recorder
         self._resume_tick = None
 
     def reserve(self, ticks: int) -> None:

@@ -217,7 +217,7 @@ class Simulator:
         xs = self.model.check_input(inputs, batch=self.batch, ticks=self._ticks(ticks, seconds))
         self._whole_state()
         records = self._records if self._records else Recorders.all_outputs(self)
-        records.open(self._description())
+        records.open(self._description(), self._tick)
         records.reserve(len(xs))
         with progress_bar(len(xs), self.progress if progress is None else progress) as bar:
             for done in self._advance(xs, records):
@@ -237,7 +237,7 @@ class Simulator:
         xs = self.model.check_input(one, batch=self.batch, ticks=1)
         self._whole_state()
         if self._records:
-            self._records.open(self._description())
+            self._records.open(self._description(), self._tick)
             self._records.reserve(1)
         out: list[Any] = []
         for _ in self._advance(xs, self._records, keep=out):

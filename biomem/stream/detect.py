@@ -11,10 +11,9 @@ import os
 from collections.abc import Callable
 from typing import BinaryIO
 
-from biomem.engine.atomic import MissingFileError
 from biomem.engine.checkpoint import Checkpoint, read_checkpoint
 from biomem.engine.progress import ProgressMode, progress_bar
-from biomem.errors import ParameterError
+from biomem.errors import MissingFileError, ParameterError
 from biomem.models.htm.detector import HTMDetectorParams
 from biomem.stream.detect_options import PRESETS, DetectOptions
 from biomem.stream.inputs import Input
@@ -23,7 +22,7 @@ from biomem.stream.output import Outputs
 from biomem.stream.report import DetectReport
 from biomem.stream.run import Events, Run
 from biomem.stream.session import Stopwatch
-from biomem.stream.stopping import Stop
+from biomem.stream.stopping import Stop, Stopped
 
 __all__ = ["DetectOptions", "DetectReport", "detect"]
 
@@ -136,7 +135,10 @@ def detect(
                 watch=watch,
                 bar=bar,
             )
-            start = run.begin() if checkpoint is None else run.go_on(checkpoint, str(resume))
+            try:
+                start = run.begin() if checkpoint is None else run.go_on(checkpoint, str(resume))
+            except Stopped:
+                start = None
             if start is None:
                 return run.nothing()
             return run.finish(*start, resumed=checkpoint is not None)

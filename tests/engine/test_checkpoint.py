@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biomem.engine import checkpoint as module
-from biomem.engine.atomic import MissingFileError
 from biomem.engine.checkpoint import read_checkpoint, write_checkpoint
-from biomem.errors import CorruptFileError, InputError, OutputError
+from biomem.errors import CorruptFileError, InputError, MissingFileError, OutputError
 
 HEADER = {"tick": 3, "params": {"tau": 0.02, "name": "Ωμ"}, "list": [1, None, True]}
 

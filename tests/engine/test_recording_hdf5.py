@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biomem.engine.atomic import MissingFileError
 from biomem.engine.checkpoint import write_checkpoint
 from biomem.engine.recording import Hdf5Recorder, Recording, Signal, select
 from biomem.engine.recording.superblock import lookup3
-from biomem.errors import CorruptFileError, OutputError, ParameterError
+from biomem.errors import CorruptFileError, MissingFileError, OutputError, ParameterError
 
 SIGNALS = [
     Signal(name="v", axes=("batch", "unit"), shape=(1, 3), dtype="f4", unit="µV", dt=1e-3),

@@ -14,6 +14,7 @@ from biomem.errors import (
     CheckpointMismatch,
     CorruptFileError,
     InputError,
+    OutputError,
     ParameterError,
     RecordingLimitError,
     RunInterrupted,
@@ -127,7 +128,7 @@ def test_a_recording_that_would_not_fit_is_refused_before_the_run() -> None:
     sim = Simulator(LeakyIntegrator(n_units=1), progress=False)
     xs = np.broadcast_to(np.zeros((1, 1)), (1, 1))
     sim.record("v")
-    sim._records.open({})
+    sim._records.open({}, 0)
     with pytest.raises(RecordingLimitError, match="to="):
         sim._records.reserve(10**10)
     assert sim.run(xs)["v"].shape == (1, 1, 1)
@@ -270,6 +271,20 @@ def test_a_disk_recording_goes_on_after_a_reload_without_rows_of_the_lost_part(t
     again.run(xs[20:])
     again.close()
     np.testing.assert_array_equal(again.recording["v"], Simulator(LeakyIntegrator()).run(xs)["v"])
+
+
+def test_a_recording_of_an_earlier_run_is_refused_before_this_one_starts(tmp_path) -> None:
+    xs, path = inputs(), tmp_path / "v.h5"
+    with Simulator(LeakyIntegrator()) as first:
+        first.record("v", to=path)
+        first.run(xs)
+    before = path.read_bytes()
+    second = Simulator(LeakyIntegrator())
+    second.record("v", to=path)
+    with pytest.raises(OutputError, match="already holds the ticks before 50 and this run is at 0"):
+        second.run(xs)
+    assert second.tick == 0
+    assert path.read_bytes() == before
 
 
 def test_foreign_and_unknown_checkpoints_are_refused(tmp_path) -> None:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from biomem.engine.atomic import MissingFileError, read_error
+from biomem.engine.atomic import read_error
 from biomem.engine.hdf5 import HDF5_SIGNATURE, checked_dataset, kind_of, object_at
 from biomem.engine.recording.lock import is_locked
 from biomem.engine.recording.rows import FileRows
 from biomem.engine.recording.signal import Signal
 from biomem.engine.recording.superblock import OpenFile
-from biomem.errors import CorruptFileError
+from biomem.errors import CorruptFileError, MissingFileError
 
 if TYPE_CHECKING:
     import h5py

@@ -146,6 +146,11 @@ class Hdf5Recorder:
             )
         return end if resume_tick is None else resume_tick
 
+    @property
+    def tick(self) -> int:
+        """Every row before this tick is committed."""
+        return self._committed
+
     def reserve(self, ticks: int) -> None:
         """Do nothing: how much space a disk will have is not known before it is full."""
 
