@@ -12,7 +12,7 @@ from biomem.errors import BiomemError
 from biomem.stream.detect import DetectOptions, DetectReport, detect
 from biomem.stream.detect_options import PRESETS
 from biomem.stream.options import ReadOptions
-from biomem.stream.stopping import Stop, Stopped
+from biomem.stream.stopping import Stop
 
 __all__ = ["run"]
 
@@ -62,9 +62,8 @@ def run(
                 on_event=tell,
                 stop=stop,
             )
-            code = _print(report, quiet)
-            return code
-    except (KeyboardInterrupt, Stopped):
+            return _print(report, quiet)
+    except KeyboardInterrupt:
         return 130
     except (BiomemError, OSError, MemoryError) as error:
         _say(_in_options(str(error) or type(error).__name__))

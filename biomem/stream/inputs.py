@@ -39,24 +39,18 @@ class Input:
     def __init__(self, source: str | os.PathLike[str] | BinaryIO, stop: Stop | None = None) -> None:
         self.path: str | None = None
         self._source: Any = source
+        self._stop = stop
         self._start = 0
         self._reader: RecordReader | None = None
         self._pipe: StoppableInput | None = None
         if isinstance(source, str | os.PathLike) and os.fspath(source) != "-":
             self.path = os.fspath(source)
             self.live = not stat.S_ISREG(_mode(self.path))
-            if stop is not None and stat.S_ISFIFO(_mode(self.path)):
-                self._pipe = StoppableInput(stop.open(self.path), self.path, stop, owned=True)
-                self._source = self._pipe
             return
-        file: Any = getattr(sys.stdin, "buffer", None) if isinstance(source, str) else source
+        file = _standard_input() if isinstance(source, str) else source
         try:
             self.live = not file.seekable()
-            if not self.live:
-                self._start = file.tell()
-            elif stop is not None and isinstance(source, str):
-                self._pipe = StoppableInput(file.fileno(), "<stdin>", stop, owned=False)
-                self._source = self._pipe
+            self._start = 0 if self.live else file.tell()
         except (OSError, ValueError, AttributeError):
             self.live = True  # the reader says what is wrong with it
 
@@ -71,8 +65,12 @@ class Input:
             The source cannot be read.
         CheckpointMismatch
             `position` was taken with other options.
+        Stopped
+            While a named pipe waited for its writer.
         """
-        if self._reader is not None and not self.live:
+        if self.live:
+            self._open_pipe()
+        elif self._reader is not None:
             self._reader.close()
             self._rewind()
         self._reader = RecordReader(self._source, options, position, on_event=on_event)
@@ -116,10 +114,30 @@ class Input:
         if self._pipe is not None:
             self._pipe.close()
 
+    def _open_pipe(self) -> None:
+        """Put a pipe whose waiting can be ended in the place of one whose waiting cannot."""
+        if self._stop is None or self._pipe is not None:
+            return
+        if self.path is not None and stat.S_ISFIFO(_mode(self.path)):
+            fd, name = self._stop.open(self.path), self.path
+        elif isinstance(self._source, str) and self.path is None:
+            try:
+                fd, name = _standard_input().fileno(), "<stdin>"
+            except (OSError, ValueError, AttributeError):
+                return
+        else:
+            return
+        self._pipe = StoppableInput(fd, name, self._stop, owned=self.path is not None)
+        self._source = self._pipe
+
     def _rewind(self) -> None:
         if self.path is None:
-            file = sys.stdin.buffer if isinstance(self._source, str) else self._source
+            file = _standard_input() if isinstance(self._source, str) else self._source
             file.seek(self._start)
+
+
+def _standard_input() -> Any:
+    return getattr(sys.stdin, "buffer", None)
 
 
 def _mode(path: str) -> int:

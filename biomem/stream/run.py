@@ -31,21 +31,35 @@ __all__ = ["Events", "Run"]
 
 
 class Events:
-    """Passes each message on once."""
+    """Passes each message on once; while `hold` is in force, not yet."""
 
     def __init__(self, on_event: Callable[[str, str], None] | None) -> None:
         self._on_event = on_event
         self._said: set[str] = set()
+        self._held: list[tuple[str, str]] | None = None
 
     def __call__(self, kind: str, message: str, row: int = 0) -> None:
         """Pass `message` on, unless it was before."""
         if message in self._said:
             return
         self._said.add(message)
-        if self._on_event is not None:
+        if self._held is not None:
+            self._held.append((kind, message))
+        elif self._on_event is not None:
             self._on_event(kind, message)
         elif kind != "compile":
             warnings.warn(message, BiomemWarning, stacklevel=2)
+
+    def hold(self) -> None:
+        """Keep messages back: an error to come may say the same."""
+        self._held = []
+
+    def release(self) -> None:
+        """Pass on what was held back, and from now on at once."""
+        held, self._held = self._held or [], None
+        for kind, message in held:
+            self._said.discard(message)
+            self(kind, message)
 
 
 Start = tuple[Session, list[Record], dict[str, Any] | None]
@@ -76,6 +90,7 @@ class Run:
         if params is None and options.preset == "nab":
             low, high, count = self.feed.survey(self.read)
             span = low, high
+        self.events.hold()
         reader = self.feed.reader(self.read, None, self.events)
         wanted = 1 if params is not None or span else options.probation or PROBATION
         held, before = self._hold(reader, wanted)
@@ -223,10 +238,12 @@ class Run:
                 records = reader.read_chunk(wanted - len(held))
             except Stopped:
                 break
+            self.events.release()
             if not records:
                 break
             held += records
             before = position
+        self.events.release()
         return held, before
 
     def _recover(self, committed: Committed, *, keep_provisional: bool) -> tuple[Journal, bool]:

@@ -35,11 +35,14 @@ def scores_of(path):
         return list(csv.DictReader(file))
 
 
-def test_rows_are_the_records_and_the_model_s_own_numbers(tmp_path, source, small):
-    report = detect(source, tmp_path / "out", params=small, plot=False)
+def test_rows_are_the_records_and_the_model_s_own_numbers(tmp_path, source, series, small):
+    source.write_text(series(250) + series(340, 490))
+    with pytest.warns(BiomemWarning, match="gap of more than"):
+        report = detect(source, tmp_path / "out", params=small, plot=False)
     assert report.scores == tmp_path / "out" / "scores.csv"
     records = records_of(source)
     xs = np.array([(r.value, r.time, r.reset) for r in records])
+    assert xs[:, 2].sum() == 1
     expected = Simulator(HTMDetector(small), backend="numpy").run(xs)
     rows = scores_of(report.scores)
     assert [row["timestamp"] for row in rows] == [r.stamp for r in records]
