@@ -17,8 +17,9 @@ from torch.autograd.function import once_differentiable
 from biomem.backends import to_numpy
 from biomem.engine.scan import loop
 from biomem.models.elm import training_cpu
-from biomem.models.elm.cpu import Tables, pack
+from biomem.models.elm.cpu import Tables, pack, wide
 from biomem.models.elm.model import ELMState
+from biomem.models.elm.simd_cpu import lanes_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from biomem.models.elm.model import ELM
 
 __all__ = ["scan"]
-
-_INTEGERS = {"float32": np.int32, "float64": np.int64}
 
 
 class _Inputs(NamedTuple):
@@ -110,8 +109,8 @@ class _Scan(torch.autograd.Function):
             ctx.tables,
             _array(given.trace),
             _array(given.memory),
-            *_with_words(given.xs),
-            tuple(map(_array, (*kept, ys))),
+            _array(given.xs),
+            *map(_array, (*kept, ys)),
         )
         ctx.save_for_backward(*args, *kept)
         return ys, kept.traces[-1].clone(), kept.memories[-1].clone()
@@ -144,7 +143,7 @@ class _Scan(torch.autograd.Function):
         g_traces[-1] += g_trace
         g_sorted = given.xs.new_zeros(len(given.trace), len(ctx.order))
         training_cpu.synapse_gradient(
-            ctx.tables, *_with_words(given.xs), _array(g_traces), _array(g_sorted)
+            ctx.tables, _array(given.xs), _array(g_traces), _array(g_sorted)
         )
         g_efficacy = torch.zeros_like(given.efficacy)
         g_efficacy[ctx.order] = g_sorted.sum(0)
@@ -157,14 +156,14 @@ class _Scan(torch.autograd.Function):
 def _backwards(ctx: Any, given: _Inputs, kept: _Kept, g_memories: Tensor) -> tuple[Tensor, ...]:
     """Run `training_cpu.backward`, and add up what it keeps apart per stream."""
     p = ctx.model.params
-    (first, _), *rest, _ = given.pairs
-    hidden = [weight for weight, _ in rest[:-1]]
+    first, *rest, _ = [_array(weight) for weight, _ in given.pairs]
+    hidden = np.stack(rest[:-1]) if len(rest) > 1 else first[:0, None]
     net = (
-        given.decay,
-        given.gain,
+        _array(given.decay),
+        _array(given.gain),
         first[:, p.branches :],
-        torch.stack(hidden) if hidden else first.new_empty(0, 0, 0),
-        rest[-1][0] if rest else first.new_empty(0, 0),
+        hidden,
+        rest[-1] if rest else first[:, :0],
     )
     zeros = given.memory.new_zeros
     grads = (
@@ -174,13 +173,11 @@ def _backwards(ctx: Any, given: _Inputs, kept: _Kept, g_memories: Tensor) -> tup
         zeros(given.memory.shape),
         zeros(given.memory.shape),
     )
-    words = np.zeros((len(given.memory), p.hidden), _INTEGERS[p.dtype])
     training_cpu.backward(
-        (*map(_array, net), p.activation == "silu"),
+        (*(wide(a, p.dtype) for a in net), lanes_of(p.dtype), p.activation == "silu"),
         _array(given.memory),
-        tuple(map(_array, kept)),
+        tuple(map(_array, kept[1:])),
         _array(g_memories),
-        words,
         tuple(map(_array, grads)),
     )
     g_inputs, g_update, g_decay, g_gain, g_start = grads
@@ -193,11 +190,6 @@ def _activate(name: str, x: Tensor) -> Tensor:
 
 def _array(tensor: Tensor) -> np.ndarray:
     return to_numpy(tensor.detach().contiguous())
-
-
-def _with_words(xs: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    array = _array(xs)
-    return array, array.view(_INTEGERS[array.dtype.name])
 
 
 def _by_channel(model: ELM) -> Tensor:

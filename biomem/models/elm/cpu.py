@@ -19,8 +19,19 @@ import numpy as np
 from numba import prange
 
 from biomem.backends.jit import njit
-from biomem.models.elm.math_cpu import activate, add_product, exponents, padded, tanh
 from biomem.models.elm.model import UPDATE_BOUND, decay_branch
+from biomem.models.elm.simd_cpu import (
+    add,
+    add_product,
+    add_rows,
+    affine,
+    bound,
+    find,
+    lanes_of,
+    padded,
+    scale,
+    silu,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,21 +40,21 @@ if TYPE_CHECKING:
     from biomem.models.elm.model import ELM, ELMState
     from biomem.models.elm.params import ELMParams
 
-__all__ = ["Tables", "scan", "scan_events", "tables_of"]
+__all__ = ["Tables", "drive_branches", "pack", "scan", "scan_events", "tables_of", "wide"]
 
-_SLOPE = 2.0 / 3.0
-_BLOCK = 64
+_JOINED = 128
+"""Branches up to which a channel's row also carries its drive on every branch."""
 
 
 class Tables(NamedTuple):
-    """A model in the form the kernels take; widths of rows are padded with zeros.
+    """A model in the form the kernels take; rows are padded to whole vectors with zeros.
 
     Attributes
     ----------
     starts, branches, efficacies : arrays
         Channel ``c`` drives ``branches[starts[c]:starts[c + 1]]``, each by its efficacy.
-    channel_rows : array, shape ``(channel, first)``
-        Drive of a channel on the first layer.
+    channel_rows : array, shape ``(channel, first)`` or ``(channel, first + branch)``
+        Drive of a channel on the first layer, followed where `joined` by that on the branches.
     branch_rows, memory_rows : arrays, shapes ``(branch, first)`` and ``(memory, first)``
         First layer, transposed.
     first_bias : array, shape ``(first,)``
@@ -53,8 +64,8 @@ class Tables(NamedTuple):
     decay, gain : arrays, shape ``(memory,)``
         Kept share of a memory, and largest update.
     decay_branch : array, shape ``(1,)``
-    n_layers : int
-    silu : bool
+    n_layers, lanes : int
+    silu, joined : bool
     """
 
     starts: np.ndarray
@@ -74,7 +85,9 @@ class Tables(NamedTuple):
     gain: np.ndarray
     decay_branch: np.ndarray
     n_layers: int
+    lanes: int
     silu: bool
+    joined: bool
 
 
 @njit(cache=True)
@@ -101,7 +114,11 @@ def _tables(model: ELM) -> Tables:
     starts = np.searchsorted(channel, np.arange(p.n_inputs + 1))
     efficacies = model.drive_weights[channel, branches].astype(np.float64)
     branches = branches.astype(np.int32)
-    rows = _padded_rows(model.layers[0][0][:, : p.branches].T)
+    rows = wide(model.layers[0][0][:, : p.branches].T, p.dtype)
+    channel_rows = _fold(starts, branches, efficacies, rows)
+    joined = p.branches <= _JOINED
+    if joined:
+        channel_rows = np.concatenate([channel_rows, wide(model.drive_weights, p.dtype)], axis=1)
     return pack(
         p,
         layers=model.layers,
@@ -109,7 +126,8 @@ def _tables(model: ELM) -> Tables:
         decay=model.decay_memory,
         gain=model.update_gain,
         synapses=(starts, branches, efficacies),
-        channel_rows=_fold(starts, branches, efficacies, rows),
+        channel_rows=channel_rows,
+        joined=joined,
     )
 
 
@@ -122,222 +140,149 @@ def pack(
     gain: np.ndarray,
     synapses: tuple[np.ndarray, np.ndarray, np.ndarray],
     channel_rows: np.ndarray,
+    joined: bool = False,
 ) -> Tables:
     """Return the tables of the given arrays; `layers` and `readout` as in `ELM`."""
     (first, first_bias), *rest = layers
-    n, width = params.branches, padded(first.shape[0])
-    hidden = [(_padded_rows(w.T, width), _padded(b)) for w, b in rest[:-1]]
+    real, n = params.dtype, params.branches
+    width = padded(first.shape[0], real)
+    hidden = [(wide(w.T, real), wide(b, real)) for w, b in rest[:-1]]
     update, update_bias = rest[-1] if rest else (first[:, :0], first_bias)
-    starts, branches, efficacies = synapses
     floats = {
-        "efficacies": efficacies,
+        "efficacies": synapses[2],
         "channel_rows": channel_rows,
-        "branch_rows": _padded_rows(first[:, :n].T),
-        "memory_rows": _padded_rows(first[:, n:].T),
-        "first_bias": _padded(first_bias),
-        "hidden_rows": np.array([w for w, _ in hidden]).reshape(-1, width, width),
+        "branch_rows": wide(first[:, :n].T, real),
+        "memory_rows": wide(first[:, n:].T, real),
+        "first_bias": wide(first_bias, real),
+        "hidden_rows": np.array([w for w, _ in hidden]).reshape(-1, first.shape[0], width),
         "hidden_bias": np.array([b for _, b in hidden]).reshape(-1, width),
-        "update_rows": _padded_rows(update.T, width if rest else 0),
-        "update_bias": _padded(update_bias),
-        "readout_rows": _padded_rows(readout[0].T),
-        "readout_bias": _padded(readout[1]),
-        "decay": _padded(decay),
-        "gain": _padded(gain) * UPDATE_BOUND,
+        "update_rows": wide(update.T, real),
+        "update_bias": wide(update_bias, real),
+        "readout_rows": wide(readout[0].T, real),
+        "readout_bias": wide(readout[1], real),
+        "decay": wide(decay, real),
+        "gain": UPDATE_BOUND * wide(np.asarray(gain, np.float64), real),
         "decay_branch": np.array([decay_branch(params)]),
     }
     return Tables(
-        starts=starts,
-        branches=branches,
+        starts=synapses[0],
+        branches=synapses[1],
         n_layers=params.n_layers,
+        lanes=lanes_of(real),
         silu=params.activation == "silu",
-        **{name: np.ascontiguousarray(a, dtype=params.dtype) for name, a in floats.items()},
+        joined=joined,
+        **{name: np.ascontiguousarray(a, dtype=real) for name, a in floats.items()},
     )
 
 
-def _padded(array: np.ndarray) -> np.ndarray:
-    return np.pad(np.asarray(array, np.float64), (0, padded(len(array)) - len(array)))
+def wide(array: np.ndarray, dtype: str) -> np.ndarray:
+    """Return a copy whose last axis is padded with zeros to whole vectors of `dtype`."""
+    by = padded(array.shape[-1], dtype) - array.shape[-1]
+    return np.ascontiguousarray(np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, by)]))
 
 
-def _padded_rows(array: np.ndarray, rows: int | None = None) -> np.ndarray:
-    n, width = array.shape
-    short = 0 if rows is None else rows - n
-    return np.pad(np.asarray(array, np.float64), ((0, short), (0, padded(width) - width)))
-
-
-class _Scratch(NamedTuple):
-    """What one stream needs between two lines of a tick."""
-
-    projected: np.ndarray
-    memory: np.ndarray
-    drive: np.ndarray
-    below: np.ndarray
-    above: np.ndarray
-    rest: np.ndarray
-    y: np.ndarray
-    bits: np.ndarray
-    powers: np.ndarray
+@njit(cache=True, forceinline=True)
+def drive_branches(starts, branches, efficacies, drive, picks, scales, first, last):
+    """Add the events from `first` to ``last - 1`` to the branches they arrive at."""
+    for e in range(first, last):
+        for i in range(starts[picks[e]], starts[picks[e] + 1]):
+            drive[branches[i]] += scales[e] * efficacies[i]
 
 
 @njit(cache=True)
-def _scratch(tables, bits):
-    real = tables.first_bias.dtype
-    n_memory, n_first = len(tables.decay), len(tables.first_bias)
-    widest = max(n_first, n_memory)
-    return _Scratch(
-        np.zeros(n_first, real),
-        np.zeros(n_memory, real),
-        np.zeros(len(tables.branch_rows), real),
-        np.zeros(widest, real),
-        np.zeros(widest, real),
-        np.zeros(widest, real),
-        np.zeros(len(tables.readout_bias), real),
-        bits,
-        bits.view(real),
-    )
+def _stream(tables, trace, projected, memory, xs, picks, scales, indptr, b, ys):
+    """Advance one stream over dense rows where `indptr` is empty, else over its events.
 
+    Every array has its own name before the loop starts: taking one out of a tuple inside it costs
+    a change of its reference count, as much as a vector operation.
+    """
+    (starts, branches, efficacies, channel_rows, branch_rows, memory_rows, first_bias) = tables[:7]
+    (hidden_rows, hidden_bias, update_rows, update_bias, readout_rows) = tables[7:12]
+    (readout_bias, decay, gain, decay_branch, n_layers, lanes, uses_silu, joined) = tables[12:]
+    real = memory.dtype
+    n_branches, n_memory, n_hidden = len(trace), len(memory), update_rows.shape[0]
+    first_width, wide = len(first_bias), len(decay)
+    received = np.zeros(channel_rows.shape[1], real)
+    received[: len(projected)] = projected
+    own, drive = np.zeros(n_branches, real), np.zeros(n_branches, real)
+    if joined:
+        received[first_width : first_width + n_branches] = trace
+    else:
+        own[:] = trace
+    held, kept = np.zeros(wide, real), np.zeros(wide, real)
+    held[:n_memory] = memory
+    widest = max(first_width, wide)
+    u, h, y = np.zeros(widest, real), np.zeros(widest, real), np.zeros(len(readout_bias), real)
+    words = np.zeros((xs.shape[2] + 63) // 64, np.uint64)
+    first_vectors, vectors = first_width // lanes, wide // lanes
+    hinge = n_layers > 0 and not uses_silu
+    dense = len(indptr) == 0
 
-@njit(cache=True)
-def _receive(tables, trace, s, channels, values):
-    """Decay the traces and add what arrives, to the branches and to their projection."""
-    decay = tables.decay_branch[0]
-    projected, rows = s.projected, tables.channel_rows
-    width = len(projected)
-    for k in range(width):
-        projected[k] *= decay
-    for k in range(len(trace)):
-        trace[k] *= decay
-    n = len(channels)
-    drive = trace
-    if n > len(trace):
-        drive = s.drive
-        drive[:] = drive.dtype.type(0.0)
-    for e in range(n):
-        for i in range(tables.starts[channels[e]], tables.starts[channels[e] + 1]):
-            drive[tables.branches[i]] += values[e] * tables.efficacies[i]
-    if n > len(trace):
-        for k in range(len(trace)):
-            trace[k] += drive[k]
-        add_product(projected, drive, tables.branch_rows)
-        return
-    whole = n - n % 4
-    for e in range(0, whole, 4):
-        a, b, c, d = channels[e], channels[e + 1], channels[e + 2], channels[e + 3]
-        xa, xb, xc, xd = values[e], values[e + 1], values[e + 2], values[e + 3]
-        for k in range(width):
-            projected[k] += (xa * rows[a, k] + xb * rows[b, k]) + (
-                xc * rows[c, k] + xd * rows[d, k]
-            )
-    for e in range(whole, n):
-        a, xa = channels[e], values[e]
-        for k in range(width):
-            projected[k] += xa * rows[a, k]
-
-
-@njit(cache=True)
-def _update(tables, s, e, y):
-    """Run the MLP on projection and memory, change the memory, read it out."""
-    memory, n_memory = s.memory, len(tables.memory_rows)
-    real = memory.dtype.type
-    u, h = s.below, s.above
-    width = len(tables.first_bias)
-    for k in range(len(memory)):
-        memory[k] *= tables.decay[k]
-    for k in range(width):
-        u[k] = s.projected[k] + tables.first_bias[k]
-    add_product(u[:width], memory, tables.memory_rows)
-    for layer in range(tables.n_layers):
-        activate(u, width, tables.silu, e, s.rest, h)
-        if layer < tables.n_layers - 1:
-            u[:width] = tables.hidden_bias[layer]
-            add_product(u[:width], h, tables.hidden_rows[layer])
-        else:
-            u[: len(memory)] = tables.update_bias
-            add_product(u[: len(memory)], h, tables.update_rows)
-    for k in range(len(memory)):
-        u[k] *= real(_SLOPE)
-    tanh(u, len(memory), e, s.rest, h)
-    for k in range(len(memory)):
-        memory[k] += tables.gain[k] * h[k]
-    s.y[:] = tables.readout_bias
-    add_product(s.y, memory[:n_memory], tables.readout_rows)
-    for k in range(len(y)):
-        y[k] = s.y[k]
-
-
-@njit(cache=True)
-def _find(x, words, channels, values):
-    """Collect the non-zero entries of one row; `words` are the bits of `x`."""
-    n, found = len(x), 0
-    for start in range(0, n, _BLOCK):
-        stop = min(start + _BLOCK, n)
-        any_bit = words[start]
-        for i in range(start + 1, stop):
-            any_bit |= words[i]
-        if any_bit != 0:
-            for i in range(start, stop):
-                # Writing first and counting after spares a branch that nobody could predict.
-                channels[found] = i
-                values[found] = x[i]
-                found += x[i] != 0
-    return found
-
-
-@njit(cache=True)
-def _dense_stream(tables, trace, projected, memory, xs, words, bits, b, ys):
-    s = _scratch(tables, bits)
-    e = exponents(s.bits, s.powers)
-    s.projected[: projected.shape[1]] = projected[b]
-    s.memory[: memory.shape[1]] = memory[b]
-    channels = np.empty(xs.shape[2] + 1, np.int32)
-    values = np.empty(xs.shape[2] + 1, xs.dtype)
-    for t in range(xs.shape[0]):
-        n = _find(xs[t, b], words[t, b], channels, values)
-        _receive(tables, trace[b], s, channels[:n], values[:n])
-        _update(tables, s, e, ys[t, b])
-    projected[b] = s.projected[: projected.shape[1]]
-    memory[b] = s.memory[: memory.shape[1]]
-
-
-@njit(cache=True)
-def _event_stream(tables, trace, projected, memory, channels, values, indptr, bits, b, ys):
-    s = _scratch(tables, bits)
-    e = exponents(s.bits, s.powers)
-    s.projected[: projected.shape[1]] = projected[b]
-    s.memory[: memory.shape[1]] = memory[b]
     for t in range(ys.shape[0]):
-        row = t * ys.shape[1] + b
-        start, stop = indptr[row], indptr[row + 1]
-        _receive(tables, trace[b], s, channels[start:stop], values[start:stop])
-        _update(tables, s, e, ys[t, b])
-    projected[b] = s.projected[: projected.shape[1]]
-    memory[b] = s.memory[: memory.shape[1]]
+        if dense:
+            begin, end = 0, find(xs[t, b], words, picks, scales)
+        else:
+            begin, end = indptr[t * ys.shape[1] + b], indptr[t * ys.shape[1] + b + 1]
+        few = end - begin <= n_branches
+        add_rows(received, decay_branch, channel_rows, picks, scales, begin, end if few else begin)
+        if not joined:
+            for k in range(n_branches):
+                own[k] *= decay_branch[0]
+            if few:
+                drive_branches(starts, branches, efficacies, own, picks, scales, begin, end)
+        if not few:
+            drive[:] = 0
+            drive_branches(starts, branches, efficacies, drive, picks, scales, begin, end)
+            affine(received, received, drive, branch_rows, n_branches, False)
+            for k in range(n_branches):
+                if joined:
+                    received[first_width + k] += drive[k]
+                else:
+                    own[k] += drive[k]
+
+        scale(kept, held, decay, vectors)
+        add(u, received, first_bias, first_vectors)
+        affine(u, u, kept, memory_rows, n_memory, hinge)
+        for layer in range(n_layers):
+            if uses_silu:
+                silu(u, u, first_vectors)
+            if layer < n_layers - 1:
+                affine(h, hidden_bias[layer], u, hidden_rows[layer], n_hidden, hinge)
+            else:
+                affine(h, update_bias, u, update_rows, n_hidden, False)
+            u, h = h, u
+        bound(h, u, vectors)
+        add_product(held, kept, gain, h, vectors)
+        affine(y, readout_bias, held, readout_rows, n_memory, False)
+        for k in range(ys.shape[2]):
+            ys[t, b, k] = y[k]
+
+    projected[:] = received[: len(projected)]
+    memory[:] = held[:n_memory]
+    trace[:] = received[first_width : first_width + n_branches] if joined else own
 
 
 @njit(cache=True, parallel=True)
-def _scan_dense(tables, trace, projected, memory, xs, words, bits, ys):
+def _scan_dense(tables, trace, projected, memory, xs, ys):
+    n = xs.shape[2] + 1
+    whole = np.empty(0, np.int64)
     for b in prange(len(memory)):
-        _dense_stream(tables, trace, projected, memory, xs, words, bits[b], b, ys)
+        picks, scales = np.empty(n, np.int32), np.empty(n, xs.dtype)
+        _stream(tables, trace[b], projected[b], memory[b], xs, picks, scales, whole, b, ys)
 
 
 @njit(cache=True, parallel=True)
-def _scan_events(tables, trace, projected, memory, channels, values, indptr, bits, ys):
+def _scan_events(tables, trace, projected, memory, picks, scales, indptr, ys):
+    none = np.empty((0, 0, 0), ys.dtype)
     for b in prange(len(memory)):
-        _event_stream(tables, trace, projected, memory, channels, values, indptr, bits[b], b, ys)
-
-
-def _buffers(tables: Tables, ticks: int, batch: int, outputs: int) -> tuple[np.ndarray, np.ndarray]:
-    real = tables.decay.dtype
-    widest = max(len(tables.first_bias), len(tables.decay))
-    integer = np.int32 if real.itemsize == 4 else np.int64
-    return np.zeros((batch, widest), integer), np.empty((ticks, batch, outputs), real)
+        _stream(tables, trace[b], projected[b], memory[b], none, picks, scales, indptr, b, ys)
 
 
 def scan(model: ELM, state: ELMState, xs: np.ndarray, tick: int) -> tuple[ELMState, np.ndarray]:
     """Advance over a chunk of shape ``(time, batch, channel)``, in the state's own buffers."""
-    tables = tables_of(model)
     xs = np.ascontiguousarray(xs)
-    bits, ys = _buffers(tables, *xs.shape[:2], model.params.n_outputs)
-    _scan_dense(tables, *state, xs, xs.view(bits.dtype), bits, ys)
+    ys = np.empty((*xs.shape[:2], model.params.n_outputs), xs.dtype)
+    _scan_dense(tables_of(model), *state, xs, ys)
     return state, ys
 
 
@@ -346,7 +291,7 @@ def scan_events(
 ) -> tuple[ELMState, np.ndarray]:
     """Advance over events, in the state's own buffers; equals `scan` bit for bit."""
     tables = tables_of(model)
-    bits, ys = _buffers(tables, *events.shape, model.params.n_outputs)
     values = events.values.astype(tables.decay.dtype)
-    _scan_events(tables, *state, events.channels, values, events.indptr, bits, ys)
+    ys = np.empty((*events.shape, model.params.n_outputs), values.dtype)
+    _scan_events(tables, *state, np.array(events.channels), values, events.indptr, ys)
     return state, ys

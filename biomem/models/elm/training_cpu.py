@@ -21,178 +21,187 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from biomem.models.elm.cpu import _find
-from biomem.models.elm.math_cpu import activate, add_product, exponents, slope, tanh
+from biomem.models.elm.cpu import drive_branches
 from biomem.models.elm.model import UPDATE_BOUND
+from biomem.models.elm.simd_cpu import (
+    add_product,
+    affine,
+    bound,
+    find,
+    relu,
+    relu_slope,
+    scale,
+    silu,
+    silu_slope,
+)
 
 __all__ = ["backward", "forward", "synapse_gradient"]
 
 _SLOPE = 2.0 / 3.0
 
 
+@njit(cache=True, forceinline=True)
+def _store(out, t, b, x):
+    for k in range(out.shape[2]):
+        out[t, b, k] = x[k]
+
+
 @njit(cache=True)
-def _forward_stream(tables, trace, memory, xs, words, b, kept):
-    traces, inputs, bounded, memories, ys = kept
-    real, integer = xs.dtype.type, words.dtype
-    n_memory, n_branches = memory.shape[1], trace.shape[1]
-    width, wide = len(tables.first_bias), len(tables.decay)
-    widest = max(width, wide)
-    bits = np.zeros(widest, integer)
-    e = exponents(bits, bits.view(xs.dtype))
-    u, h, rest = np.zeros(widest, xs.dtype), np.zeros(widest, xs.dtype), np.zeros(widest, xs.dtype)
-    s, m, y = (
-        trace[b].copy(),
-        np.zeros(wide, xs.dtype),
-        np.zeros(len(tables.readout_bias), xs.dtype),
-    )
-    m[:n_memory] = memory[b]
-    channels = np.empty(xs.shape[2] + 1, np.int32)
-    values = np.empty(xs.shape[2] + 1, xs.dtype)
-    decay = tables.decay_branch[0]
-    for t in range(xs.shape[0]):
-        n = _find(xs[t, b], words[t, b], channels, values)
+def _forward_stream(tables, trace, memory, xs, b, traces, inputs, bounded, memories, ys):
+    (starts, branches, efficacies, _, branch_rows, memory_rows, first_bias) = tables[:7]
+    (hidden_rows, hidden_bias, update_rows, update_bias, readout_rows) = tables[7:12]
+    (readout_bias, decay, gain, decay_branch, n_layers, lanes, uses_silu, _) = tables[12:]
+    real, n = xs.dtype, xs.shape[2]
+    n_branches, n_memory, n_hidden = len(trace), len(memory), update_rows.shape[0]
+    widest = max(len(first_bias), len(decay))
+    u, h, y = np.zeros(widest, real), np.zeros(widest, real), np.zeros(len(readout_bias), real)
+    own, held, kept = trace.copy(), np.zeros(len(decay), real), np.zeros(len(decay), real)
+    held[:n_memory] = memory
+    words = np.zeros((n + 63) // 64, np.uint64)
+    picks, scales = np.empty(n + 1, np.int32), np.empty(n + 1, real)
+    first_vectors, vectors = len(first_bias) // lanes, len(decay) // lanes
+    for t in range(len(xs)):
+        found = find(xs[t, b], words, picks, scales)
         for k in range(n_branches):
-            s[k] *= decay
-        for i in range(n):
-            for j in range(tables.starts[channels[i]], tables.starts[channels[i] + 1]):
-                s[tables.branches[j]] += values[i] * tables.efficacies[j]
-        traces[t, b] = s
-        for k in range(wide):
-            m[k] *= tables.decay[k]
-        u[:width] = tables.first_bias
-        add_product(u[:width], s, tables.branch_rows)
-        add_product(u[:width], m[:n_memory], tables.memory_rows)
-        for layer in range(tables.n_layers):
-            inputs[layer, t, b] = u[: inputs.shape[3]]
-            activate(u, width, tables.silu, e, rest, h)
-            if layer < tables.n_layers - 1:
-                u[:width] = tables.hidden_bias[layer]
-                add_product(u[:width], h, tables.hidden_rows[layer])
+            own[k] *= decay_branch[0]
+        drive_branches(starts, branches, efficacies, own, picks, scales, 0, found)
+        _store(traces, t, b, own)
+        scale(kept, held, decay, vectors)
+        affine(u, first_bias, own, branch_rows, n_branches, False)
+        affine(u, u, kept, memory_rows, n_memory, False)
+        for layer in range(n_layers):
+            _store(inputs[layer], t, b, u)
+            if uses_silu:
+                silu(u, u, first_vectors)
             else:
-                u[:wide] = tables.update_bias
-                add_product(u[:wide], h, tables.update_rows)
-        for k in range(wide):
-            u[k] *= real(_SLOPE)
-        tanh(u, wide, e, rest, h)
-        bounded[t, b] = h[:n_memory]
-        for k in range(wide):
-            m[k] += tables.gain[k] * h[k]
-        memories[t, b] = m[:n_memory]
-        y[:] = tables.readout_bias
-        add_product(y, m[:n_memory], tables.readout_rows)
-        ys[t, b] = y[: ys.shape[2]]
+                relu(u, u, first_vectors)
+            if layer < n_layers - 1:
+                affine(h, hidden_bias[layer], u, hidden_rows[layer], n_hidden, False)
+            else:
+                affine(h, update_bias, u, update_rows, n_hidden, False)
+            u, h = h, u
+        bound(h, u, vectors)
+        _store(bounded, t, b, h)
+        add_product(held, kept, gain, h, vectors)
+        _store(memories, t, b, held)
+        affine(y, readout_bias, held, readout_rows, n_memory, False)
+        _store(ys, t, b, y)
 
 
 @njit(cache=True, parallel=True)
-def forward(tables, trace, memory, xs, words, kept):
+def forward(tables, trace, memory, xs, traces, inputs, bounded, memories, ys):
     """Scan ``xs (time, batch, channel)`` from a state that is not written to.
 
     Parameters
     ----------
     tables : Tables
+        Their ``channel_rows`` are not read.
     trace, memory : arrays, shapes ``(batch, branch)`` and ``(batch, memory)``
-    xs, words : arrays
-        Inputs, and their bits as integers of the same width.
-    kept : tuple of arrays to fill
+    xs : array
+    traces, inputs, bounded, memories, ys : arrays to fill
         Traces ``(time, batch, branch)``, inputs of the activations ``(n_layers, time, batch,
         hidden)``, bounded updates ``tanh(2/3 u)`` and memories ``(time, batch, memory)``, outputs
         ``(time, batch, output)``.
     """
     for b in prange(xs.shape[1]):
-        _forward_stream(tables, trace, memory, xs, words, b, kept)
+        _forward_stream(tables, trace[b], memory[b], xs, b, traces, inputs, bounded, memories, ys)
 
 
 @njit(cache=True)
-def _backward_stream(net, memory, kept, g_memories, b, words, grads):
-    decay, gain, memory_columns, hidden, update, silu = net
-    _, inputs, bounded, memories = kept
+def _backward_stream(net, memory, kept, g_memories, b, grads):
+    decay, gain, memory_columns, hidden, update, lanes, uses_silu = net
+    inputs, bounded, memories = kept
     g_inputs, g_update, g_decay, g_gain, g_start = grads
-    real, kind = memory.dtype.type, memory.dtype
-    n_layers, width = inputs.shape[0], inputs.shape[3]
-    n_memory = memory.shape[1]
-    e = exponents(words[b], words[b].view(kind))
-    below, rest, local = np.zeros(width, kind), np.zeros(width, kind), np.zeros(width, kind)
-    g_m, g_kept = g_start[b], np.zeros(n_memory, kind)
+    real = memory.dtype.type
+    n_layers, n_memory, n_hidden = inputs.shape[0], memory.shape[1], inputs.shape[3]
+    g_m, g_u = np.zeros(len(decay), memory.dtype), np.zeros(len(decay), memory.dtype)
+    hidden_width = update.shape[1]
+    z, g_z = np.zeros(hidden_width, memory.dtype), np.zeros(hidden_width, memory.dtype)
+    below, nothing = np.zeros(hidden_width, memory.dtype), np.zeros(hidden_width, memory.dtype)
+    before = np.zeros(n_memory, memory.dtype)
+    vectors, hidden_vectors = len(decay) // lanes, hidden_width // lanes
     for t in range(len(memories) - 1, -1, -1):
-        before = memories[t - 1, b] if t > 0 else memory[b]
-        u = g_update[t, b]
         for k in range(n_memory):
+            before[k] = memories[t - 1, b, k] if t > 0 else memory[b, k]
             g_m[k] += g_memories[t, b, k]
             h = bounded[t, b, k]
             g_gain[b, k] += g_m[k] * (real(UPDATE_BOUND) * h)
-            u[k] = g_m[k] * (gain[k] * real(UPDATE_BOUND * _SLOPE)) * (real(1.0) - h * h)
+            g_u[k] = g_m[k] * (gain[k] * real(UPDATE_BOUND * _SLOPE)) * (real(1.0) - h * h)
+        _store(g_update, t, b, g_u)
         for layer in range(n_layers - 1, -1, -1):
-            below[:] = real(0.0)
             if layer == n_layers - 1:
-                add_product(below, u, update)
+                affine(below, nothing, g_u, update, n_memory, False)
             else:
-                add_product(below, g_inputs[layer + 1, t, b], hidden[layer])
-            slope(inputs[layer, t, b], width, silu, e, rest, local)
-            for k in range(width):
-                g_inputs[layer, t, b, k] = below[k] * local[k]
-        g_kept[:] = g_m
+                affine(below, nothing, g_z, hidden[layer], n_hidden, False)
+            for k in range(n_hidden):
+                z[k] = inputs[layer, t, b, k]
+            if uses_silu:
+                silu_slope(g_z, z, below, hidden_vectors)
+            else:
+                relu_slope(g_z, z, below, hidden_vectors)
+            _store(g_inputs[layer], t, b, g_z)
         if n_layers > 0:
-            add_product(g_kept, g_inputs[0, t, b], memory_columns)
+            affine(g_m, g_m, g_z, memory_columns, n_hidden, False)
         else:
-            add_product(g_kept, u, memory_columns)
+            affine(g_m, g_m, g_u, memory_columns, n_memory, False)
         for k in range(n_memory):
-            g_decay[b, k] += g_kept[k] * before[k]
-            g_m[k] = g_kept[k] * decay[k]
+            g_decay[b, k] += g_m[k] * before[k]
+        scale(g_m, g_m, decay, vectors)
+    for k in range(n_memory):
+        g_start[b, k] = g_m[k]
 
 
 @njit(cache=True, parallel=True)
-def backward(net, memory, kept, g_memories, words, grads):
+def backward(net, memory, kept, g_memories, grads):
     """Run the memory's recursion backwards in time.
 
     Parameters
     ----------
     net : tuple
         Decay and gain ``(memory,)``, memory columns of the first layer ``(first, memory)``,
-        hidden layers ``(n_layers - 1, hidden, hidden)``, update layer ``(memory, hidden)``, and
-        whether the activation is silu.
+        hidden layers ``(n_layers - 1, hidden, hidden)``, update layer ``(memory, hidden)``, all
+        padded in their last axis; the elements of a vector, and whether the activation is silu.
     memory : array, shape ``(batch, memory)``
         State before the first tick.
     kept : tuple
-        The first four arrays of `forward`.
+        ``inputs``, ``bounded`` and ``memories`` of `forward`.
     g_memories : array, shape ``(time, batch, memory)``
         Gradient that reaches each memory from outside.
-    words : int array, shape ``(batch, hidden)``
-        Scratch, of the width of a float.
     grads : tuple of arrays to fill
-        Of the activations' inputs ``(n_layers, time, batch, hidden)``, of ``u`` ``(time, batch,
-        memory)``; zeros on entry: of decay and gain, per stream; of the first state.
+        Of the activations' inputs ``(n_layers, time, batch, hidden)`` and of ``u`` ``(time,
+        batch, memory)``; zeros on entry, ``(batch, memory)``: of decay, gain and first state.
     """
     for b in prange(memory.shape[0]):
-        _backward_stream(net, memory, kept, g_memories, b, words, grads)
+        _backward_stream(net, memory, kept, g_memories, b, grads)
 
 
 @njit(cache=True)
-def _synapse_stream(tables, xs, words, b, g_traces, out):
-    channels = np.empty(xs.shape[2] + 1, np.int32)
-    values = np.empty(xs.shape[2] + 1, xs.dtype)
-    decay, last = tables.decay_branch[0], len(xs) - 1
+def _synapse_stream(tables, xs, b, g_traces, out):
+    starts, branches, decay = tables.starts, tables.branches, tables.decay_branch[0]
+    n, last = xs.shape[2], len(xs) - 1
+    words = np.zeros((n + 63) // 64, np.uint64)
+    picks, scales = np.empty(n + 1, np.int32), np.empty(n + 1, xs.dtype)
     for t in range(last, -1, -1):
         if t < last:
             for k in range(g_traces.shape[2]):
                 g_traces[t, b, k] += decay * g_traces[t + 1, b, k]
-        n = _find(xs[t, b], words[t, b], channels, values)
-        for i in range(n):
-            for j in range(tables.starts[channels[i]], tables.starts[channels[i] + 1]):
-                out[b, j] += values[i] * g_traces[t, b, tables.branches[j]]
+        for i in range(find(xs[t, b], words, picks, scales)):
+            for j in range(starts[picks[i]], starts[picks[i] + 1]):
+                out[b, j] += scales[i] * g_traces[t, b, branches[j]]
 
 
 @njit(cache=True, parallel=True)
-def synapse_gradient(tables, xs, words, g_traces, out):
+def synapse_gradient(tables, xs, g_traces, out):
     """Carry the traces' gradients back in time, in place, and add them up per synapse.
 
     Parameters
     ----------
     tables : Tables
-    xs, words : arrays, see `forward`
+    xs : array, see `forward`
     g_traces : array, shape ``(time, batch, branch)``
         On entry what reaches each trace from its own tick, on return all of it.
     out : array, shape ``(batch, synapse)``, zeros on entry
         Per stream, in the order of ``tables.efficacies``.
     """
     for b in prange(xs.shape[1]):
-        _synapse_stream(tables, xs, words, b, g_traces, out)
+        _synapse_stream(tables, xs, b, g_traces, out)
