@@ -119,7 +119,7 @@ def load_run(
 
 
 def _named(names: list[str], arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    return {names[int(i)]: torch.from_numpy(a) for i, a in arrays.items()}
+    return {names[int(i)]: torch.tensor(a) for i, a in arrays.items()}
 
 
 def _compare(saved: Any, now: Any, origin: str, path: str = "") -> None:
@@ -179,5 +179,5 @@ def _unpack_optimiser(
     state: dict[int, dict[str, Any]] = {int(i): dict(v) for i, v in saved["numbers"].items()}
     for name, array in arrays.items():
         index, _, key = name.partition("/")
-        state[int(index)][key] = torch.from_numpy(array)
+        state[int(index)][key] = torch.tensor(array)
     optimiser.load_state_dict({"state": state, "param_groups": fresh["param_groups"]})

@@ -23,7 +23,7 @@ When: TypeAlias = Literal["last", "every"]
 
 
 def to_tensors(batch: Any, device: torch.device | str = "cpu") -> Any:
-    """Return `batch` with every NumPy array as a tensor; tuples, dicts and lists keep their form.
+    """Return `batch` with every NumPy array copied to a tensor; tuples, dicts, lists stay such.
 
     Parameters
     ----------
@@ -32,7 +32,8 @@ def to_tensors(batch: Any, device: torch.device | str = "cpu") -> Any:
     device : torch.device or str
     """
     if isinstance(batch, np.ndarray):
-        return backends.to_backend("torch", batch, device=str(device))
+        # Copied, as BLAS may round by alignment, and NumPy's differs between processes.
+        return backends.to_backend("torch", batch).clone().to(device)
     if isinstance(batch, torch.Tensor):
         return batch.to(device)
     if hasattr(batch, "_fields"):

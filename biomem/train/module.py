@@ -79,7 +79,9 @@ class TorchModule(nn.Module):
         if len(set(self._attributes.values())) < len(self._attributes):
             raise ParameterError(f"TorchModule: weight names of {owner} differ only in '.' and '/'")
         for name, weight in model.weights.items():
-            tensor = torch.from_numpy(np.array(backends.to_numpy(weight)))
+            # A copy in torch's own memory: BLAS may round by the alignment of its arguments, and
+            # NumPy's differs between processes.
+            tensor = torch.tensor(backends.to_numpy(weight))
             if name in chosen:
                 self.register_parameter(self._attributes[name], nn.Parameter(tensor))
             else:
@@ -114,7 +116,7 @@ class TorchModule(nn.Module):
         """
         state = self.model.init_state(batch, Rng(self.seed if seed is None else seed))
         where = self._device() if device is None else device
-        return map_arrays(lambda a: torch.from_numpy(np.array(a)).to(where), state)
+        return map_arrays(lambda a: torch.tensor(np.asarray(a)).to(where), state)
 
     def forward(self, xs: Any, state: State | None = None, tick: int = 0) -> tuple[Any, State]:
         """Advance over a sequence.
