@@ -45,8 +45,8 @@ class MemoryScratch(NamedTuple):
     """Buffers of one thread.
 
     `mark` is shifted by one, so that the cell -1 of an unused slot has a place; per cell it holds
-    the rank of a winner plus one, -1 for another active cell, 0 between ticks. `n_segments` counts
-    by cell and is 0 between ticks; `potential` is by segment.
+    the rank of a winner plus one, -1 for another active cell, 0 between ticks. `n_segments` is by
+    cell of one column, `potential` by segment.
     """
 
     mark: Array
@@ -64,7 +64,7 @@ def make_memory_scratch(c: Constants, most_columns: int) -> MemoryScratch:
     n_cells, most = c.n_columns * c.cells_per_column, most_columns * c.cells_per_column
     return MemoryScratch(
         mark=np.zeros(n_cells + 1, np.int32),
-        n_segments=np.zeros(n_cells, np.int32),
+        n_segments=np.zeros(c.cells_per_column, np.int32),
         potential=np.zeros(c.max_segments, np.int32),
         matching=np.zeros(c.max_segments, np.int64),
         taken=np.zeros(most, np.bool_),
@@ -101,12 +101,9 @@ def _respond(memory, c, scratch):
             hits += mark[np.uint32(pre[slot] + 1)] != 0
         scratch.potential[segment] = hits
         events += hits
-        cell = memory.seg_cell[segment]
-        if cell >= 0:
-            scratch.n_segments[cell] += 1
-            if hits >= c.min_threshold:
-                scratch.matching[n_matching] = np.int64(cell) << 32 | segment
-                n_matching += 1
+        if hits >= c.min_threshold:
+            scratch.matching[n_matching] = np.int64(memory.seg_cell[segment]) << 32 | segment
+            n_matching += 1
     memory.counters[EVENTS] += events
     return n_matching
 
@@ -157,12 +154,11 @@ def _use_active(memory, c, scratch, matching):
 
 
 @njit(cache=True, _nrt=False)
-def _destroy_segment(memory, scratch, segment):
+def _destroy_segment(memory, segment):
     for slot in range(memory.seg_nsyn[segment]):
         memory.syn_pre[segment, slot] = -1
         memory.syn_perm[segment, slot] = _ZERO
     memory.counters[SYNAPSES] -= memory.seg_nsyn[segment]
-    scratch.n_segments[memory.seg_cell[segment]] -= 1
     memory.seg_nsyn[segment] = 0
     memory.seg_cell[segment] = -1
     memory.seg_used[segment] = -1
@@ -198,7 +194,7 @@ def _adapt(memory, c, scratch, segment, increment, decrement):
     if faded:
         n = _compact(memory, segment)
     if n < c.destroy_below:
-        _destroy_segment(memory, scratch, segment)
+        _destroy_segment(memory, segment)
         return False
     return True
 
@@ -315,19 +311,21 @@ def _least_recent(memory, c, scratch):
 @njit(cache=True, _nrt=False)
 def _create(memory, c, scratch, cell):
     """Return the number of a new, empty segment, or -1 where none can make room."""
-    while scratch.n_segments[cell] >= c.max_segments_per_cell:
-        _destroy_segment(memory, scratch, _least_valuable(memory, c, cell))
+    n_segments = 0
+    for owner in memory.seg_cell:
+        n_segments += owner == cell
+    if n_segments >= c.max_segments_per_cell:
+        _destroy_segment(memory, _least_valuable(memory, c, cell))
     if memory.counters[SEGMENTS] == memory.seg_cell.size:
         segment = _least_recent(memory, c, scratch)
         if segment < 0:
             return segment
-        _destroy_segment(memory, scratch, segment)
+        _destroy_segment(memory, segment)
     top = memory.seg_cell.size - memory.counters[SEGMENTS] - 1
     segment = np.int64(memory.free[top])
     memory.free[top] = -1
     memory.seg_cell[segment] = cell
     memory.counters[SEGMENTS] += 1
-    scratch.n_segments[cell] += 1
     _use(memory, segment)
     return segment
 
@@ -341,17 +339,22 @@ def _least_used_cell(memory, c, scratch, column, now):
             if scratch.mark[cell + 1] > 0:
                 return cell
     counts = scratch.n_segments
-    fewest, ties = counts[first], 0
-    for cell in range(first, first + c.cells_per_column):
-        if counts[cell] < fewest:
-            fewest, ties = counts[cell], 0
-        ties += counts[cell] == fewest
+    for i in range(counts.size):
+        counts[i] = 0
+    for owner in memory.seg_cell:
+        if first <= owner < first + counts.size:
+            counts[owner - first] += 1
+    fewest, ties = counts[0], 0
+    for count in counts:
+        if count < fewest:
+            fewest, ties = count, 0
+        ties += count == fewest
     nth = below(words(memory.key, _LEAST_USED, column, 0, now)[0], ties)
-    cell = first
-    while counts[cell] != fewest or nth > 0:
-        nth -= counts[cell] == fewest
-        cell += 1
-    return cell
+    i = 0
+    while counts[i] != fewest or nth > 0:
+        nth -= counts[i] == fewest
+        i += 1
+    return first + i
 
 
 @njit(cache=True, _nrt=False)
@@ -460,9 +463,6 @@ def remember(memory, c, scratch, columns, begins, now):
     )
     for i in range(n_active):
         scratch.mark[memory.active_cells[i] + 1] = 0
-    for cell in memory.seg_cell:
-        if cell >= 0:
-            scratch.n_segments[cell] = 0
     _replace(memory.active_cells, scratch.active, now_active, old_active)
     _replace(memory.winner_cells, scratch.winners, now_winners, old_winners)
     return n_bursts / columns.size if columns.size else 0.0

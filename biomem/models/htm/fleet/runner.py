@@ -92,15 +92,17 @@ class HTMFleet:
         self._kernel, self._constants = cpu.advance, cpu.constants_of(model)
 
     def _reserve(self) -> HTMFleetState:
-        # Zeroed memory costs nothing until it is written to.
+        # Zeroed memory costs nothing until it is written to. The probe asks for all of it at once:
+        # the parts may each be granted where their sum could never be.
         try:
+            np.empty(self.capacity * self.bytes_per_stream, np.uint8)
             arrays = {
                 name: array.copy()
                 if name in self._shared
                 else np.zeros((self.capacity, *array.shape[1:]), array.dtype)
                 for name, array in flatten(self._blank)
             }
-        except MemoryError:
+        except (MemoryError, ValueError):
             raise ParameterError(
                 f"HTMFleet: capacity={self.capacity} needs {self._megabytes(self.capacity)}, more "
                 "than this machine gives; lower it, or temporal_memory.max_segments"
