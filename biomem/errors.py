@@ -71,11 +71,20 @@ class StateLostError(BiomemError, RuntimeError):
 
 
 class RunInterrupted(KeyboardInterrupt):
-    """A run was interrupted between two chunks; ``recording`` holds what was recorded."""
+    """A run was interrupted between two chunks.
+
+    Attributes
+    ----------
+    recording : Recording
+        What was recorded until then.
+    output : Output or None
+        The output of the tick that was done, when it was `Simulator.step` that was interrupted.
+    """
 
     def __init__(self, message: str, recording: Any = None) -> None:
         super().__init__(message)
         self.recording = recording
+        self.output: Any = None
 
 
 class BiomemWarning(UserWarning):

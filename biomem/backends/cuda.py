@@ -130,7 +130,6 @@ def device_kernel(
 
 def modules() -> list[str]:
     """Return the modules of biomem that hold kernels: those named ``cuda`` or ``*_cuda``."""
-    import biomem
 
     def walk(paths: Any, prefix: str) -> Iterator[str]:
         for info in pkgutil.iter_modules(paths, prefix):
@@ -140,7 +139,9 @@ def modules() -> list[str]:
             elif (leaf == "cuda" or leaf.endswith("_cuda")) and info.name != __name__:
                 yield info.name
 
-    return sorted(walk(list(biomem.__path__), "biomem."))
+    # The package is found by its path: importing it here would point against the layers.
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return sorted(walk([root], "biomem."))
 
 
 def kernels() -> dict[str, DeviceKernel]:

@@ -227,6 +227,8 @@ class Simulator:
     def step(self, x: Any = None) -> Any:
         """Advance by one tick and return the output, fields of shape ``(batch, *axes)``.
 
+        Ctrl-C during the tick raises `RunInterrupted` after it, with the output attached.
+
         Parameters
         ----------
         x : array, shape ``(batch, *Input.axes)`` or, with one stream, ``Input.axes``
@@ -240,8 +242,12 @@ class Simulator:
             self._records.open(self._description(), self._tick)
             self._records.reserve(1)
         out: list[Any] = []
-        for _ in self._advance(xs, self._records, keep=out):
-            pass
+        try:
+            for _ in self._advance(xs, self._records, keep=out):
+                pass
+        except RunInterrupted as interrupted:
+            interrupted.output = map_arrays(lambda a: a[0], out[0])
+            raise
         return map_arrays(lambda a: a[0], out[0])
 
     def stream(self, source: Iterable[Any]) -> Iterator[Any]:

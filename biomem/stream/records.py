@@ -122,7 +122,11 @@ class RecordReader:
         self._source = LineSource(source, self.options.max_line_bytes)
         self._reporter = Reporter(self._source.name, on_event)
         if position is not None:
-            self._restore(position)
+            try:
+                self._restore(position)
+            except BaseException:
+                self.close()
+                raise
 
     @property
     def name(self) -> str:
@@ -197,8 +201,9 @@ class RecordReader:
                 raise
             if record is not None:
                 records.append(record)
-                if source.live and not source.buffered:
-                    break
+            # Also after a row without a record: what is there must not wait for the next row.
+            if records and source.live and not source.buffered:
+                break
         return records
 
     def close(self) -> None:

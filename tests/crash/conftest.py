@@ -1,5 +1,6 @@
 """Processes to kill: forked from one that has imported everything, so that a kill costs little."""
 
+import contextlib
 import json
 import os
 import signal
@@ -16,9 +17,10 @@ for line in sys.stdin:
     pid = os.fork()
     if pid == 0:
         module["write_for_ever"](*json.loads(line))
-    print("pid", pid, flush=True)
+    # One write per line: victim and server share the pipe, and their lines must not mix.
+    os.write(1, f"pid {pid}\\n".encode())
     os.waitpid(pid, 0)
-    print("\\ndead", flush=True)  # the victim's last line may have been cut off
+    os.write(1, b"\\ndead\\n")  # the victim's last line may have been cut off
 """
 
 
@@ -55,6 +57,10 @@ class Victims:
         return [int(line) for line in iter(self._line, "dead") if line]
 
     def close(self):
+        # A victim that outlives its server would hold the pipe open.
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         self._server.kill()
         self._server.communicate()
 

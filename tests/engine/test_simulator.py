@@ -217,6 +217,24 @@ def test_interrupt_is_held_until_the_chunk_is_whole() -> None:
     np.testing.assert_array_equal(np.concatenate([caught.value.recording["v"], rest]), whole)
 
 
+def test_an_interrupted_step_does_not_lose_its_output() -> None:
+    def interrupting(model, state, xs, tick):
+        if tick == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return leaky_scan(model, state, xs, tick)
+
+    class Interrupted(LeakyIntegrator):
+        kernels = {"numba": interrupting}
+
+    xs, sim, got = inputs(5), Simulator(Interrupted()), []
+    for x in xs:
+        try:
+            got.append(sim.step(x).v)
+        except RunInterrupted as interrupted:
+            got.append(interrupted.output.v)
+    np.testing.assert_array_equal(got, Simulator(LeakyIntegrator()).run(xs)["v"])
+
+
 def test_runs_outside_the_main_thread_work() -> None:
     out = []
     worker = threading.Thread(

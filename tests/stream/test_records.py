@@ -5,6 +5,7 @@ import itertools
 import math
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -296,3 +297,18 @@ def test_nyc_taxi_reads_without_a_gap():
     assert reader.counts == Counts(rows=10320, records=10320, unterminated=1)
     assert records[0] == Record(1, JULY, "2014-07-01 00:00:00", 10844.0, False)
     assert {b.time - a.time for a, b in itertools.pairwise(records)} == {1800.0}
+
+
+def test_a_record_on_a_pipe_does_not_wait_behind_a_row_that_is_skipped() -> None:
+    read, write = os.pipe()
+    os.write(write, b"timestamp,value\n2024-01-01 00:00:00,1\n2024-01-01 00:01:00,spoiled\n")
+    got: list[list] = []
+    with os.fdopen(read, "rb") as source, RecordReader(source, on_event=lambda *_: None) as reader:
+        worker = threading.Thread(target=lambda: got.append(reader.read_chunk()))
+        worker.start()
+        worker.join(timeout=10)
+        waited = worker.is_alive()
+        os.close(write)
+        worker.join()
+    assert not waited
+    assert [[record.value for record in chunk] for chunk in got] == [[1.0]]
