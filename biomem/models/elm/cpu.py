@@ -201,7 +201,7 @@ def _stream(tables, trace, projected, memory, xs, picks, scales, indptr, b, ys):
     (readout_bias, decay, gain, decay_branch, n_layers, lanes, uses_silu, joined) = tables[12:]
     real = memory.dtype
     n_branches, n_memory, n_hidden = len(trace), len(memory), update_rows.shape[0]
-    first_width, wide = len(first_bias), len(decay)
+    first_width, memory_width = len(first_bias), len(decay)
     received = np.zeros(channel_rows.shape[1], real)
     received[: len(projected)] = projected
     own, drive = np.zeros(n_branches, real), np.zeros(n_branches, real)
@@ -209,14 +209,16 @@ def _stream(tables, trace, projected, memory, xs, picks, scales, indptr, b, ys):
         received[first_width : first_width + n_branches] = trace
     else:
         own[:] = trace
-    held, kept = np.zeros(wide, real), np.zeros(wide, real)
+    held, kept = np.zeros(memory_width, real), np.zeros(memory_width, real)
     held[:n_memory] = memory
-    widest = max(first_width, wide)
+    widest = max(first_width, memory_width)
     u, h, y = np.zeros(widest, real), np.zeros(widest, real), np.zeros(len(readout_bias), real)
     words = np.zeros((xs.shape[2] + 63) // 64, np.uint64)
-    first_vectors, vectors = first_width // lanes, wide // lanes
+    first_vectors, vectors = first_width // lanes, memory_width // lanes
     hinge = n_layers > 0 and not uses_silu
     dense = len(indptr) == 0
+    if dense:
+        picks, scales = np.empty(xs.shape[2] + 1, np.int32), np.empty(xs.shape[2] + 1, real)
 
     for t in range(ys.shape[0]):
         if dense:
@@ -263,26 +265,17 @@ def _stream(tables, trace, projected, memory, xs, picks, scales, indptr, b, ys):
 
 
 @njit(cache=True, parallel=True)
-def _scan_dense(tables, trace, projected, memory, xs, ys):
-    n = xs.shape[2] + 1
-    whole = np.empty(0, np.int64)
+def _scan(tables, trace, projected, memory, xs, picks, scales, indptr, ys):
     for b in prange(len(memory)):
-        picks, scales = np.empty(n, np.int32), np.empty(n, xs.dtype)
-        _stream(tables, trace[b], projected[b], memory[b], xs, picks, scales, whole, b, ys)
-
-
-@njit(cache=True, parallel=True)
-def _scan_events(tables, trace, projected, memory, picks, scales, indptr, ys):
-    none = np.empty((0, 0, 0), ys.dtype)
-    for b in prange(len(memory)):
-        _stream(tables, trace[b], projected[b], memory[b], none, picks, scales, indptr, b, ys)
+        _stream(tables, trace[b], projected[b], memory[b], xs, picks, scales, indptr, b, ys)
 
 
 def scan(model: ELM, state: ELMState, xs: np.ndarray, tick: int) -> tuple[ELMState, np.ndarray]:
     """Advance over a chunk of shape ``(time, batch, channel)``, in the state's own buffers."""
     xs = np.ascontiguousarray(xs)
     ys = np.empty((*xs.shape[:2], model.params.n_outputs), xs.dtype)
-    _scan_dense(tables_of(model), *state, xs, ys)
+    none = np.empty(0, np.int32), np.empty(0, xs.dtype), np.empty(0, np.int64)
+    _scan(tables_of(model), *state, xs, *none, ys)
     return state, ys
 
 
@@ -291,7 +284,10 @@ def scan_events(
 ) -> tuple[ELMState, np.ndarray]:
     """Advance over events, in the state's own buffers; equals `scan` bit for bit."""
     tables = tables_of(model)
-    values = events.values.astype(tables.decay.dtype)
-    ys = np.empty((*events.shape, model.params.n_outputs), values.dtype)
-    _scan_events(tables, *state, np.array(events.channels), values, events.indptr, ys)
+    # Copies, since numba compiles anew for arrays that are read-only.
+    picks, indptr = events.channels.copy(), events.indptr.copy()
+    scales = events.values.astype(tables.decay.dtype)
+    ys = np.empty((*events.shape, model.params.n_outputs), scales.dtype)
+    none = np.empty((0, 0, 0), scales.dtype)
+    _scan(tables, *state, none, picks, scales, indptr, ys)
     return state, ys

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 VECTOR_BYTES = 64
-WIDEST = 8
+WIDEST = 4
 """Vectors of a row that are summed in registers at once."""
 
 _LOG2E = math.log2(math.e)
@@ -129,7 +129,7 @@ def _sum_rows(
     the latency of the multiply-adds; they are added up pairwise at the end.
     """
     width = len(start)
-    sets = 4 if width <= 3 else 2 if width <= 6 else 1
+    sets = 4
     sums = [
         [
             cgutils.alloca_once_value(builder, start[v] if s == 0 else _like(start[v].type, 0.0))
