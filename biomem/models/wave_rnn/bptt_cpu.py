@@ -133,9 +133,9 @@ def _add_ring(sums, delta, at, h, h_at, offsets, rings):
         while q < taps:
             wide = _panel(taps - q)
             dots(
-                sums, (o * taps + high * q) * rings.lanes,
+                high, wide, sums, (o * taps + high * q) * rings.lanes,
                 delta, at + o * rings.row + rings.pad, rings.row,
-                h, h_at, offsets, q, vectors, high, wide,
+                h, h_at, offsets, q, vectors,
             )  # fmt: skip
             q += wide
         o += high
@@ -173,8 +173,8 @@ def _add_drive(sums, delta, features, first, count, places, rings):
             wide, at = min(4, vectors - v), v * rings.lanes
             row = o * rings.size + at
             tile(
-                sums, row, rings.size, sums, row, rings.size, delta, at, places, 0, count,
-                flat, first * n + o, 1, n, sums, 0, sums, 0, 0, high, wide, False,
+                high, wide, sums, row, rings.size, sums, row, rings.size, sums, 0, sums, 0, 0,
+                delta, at, places, 0, count, flat, first * n + o, 1, n, False,
             )  # fmt: skip
             v += wide
         o += high
@@ -186,7 +186,7 @@ def _input_gradient(grad, delta, drive, count, places, sums, rings):
     for s in range(count):
         for q in range(grad.shape[1]):
             sums[: rings.lanes] = 0
-            dots(sums, 0, delta, places[s], 0, drive, 0, places, q, rings.size // rings.lanes, 1, 1)
+            dots(1, 1, sums, 0, delta, places[s], 0, drive, 0, places, q, rings.size // rings.lanes)
             grad[s, q] = lane_sum(sums, 0, rings.lanes)
 
 

@@ -209,9 +209,9 @@ def drive_row(out, at, plan, x):
     while v < vectors:
         wide, place = min(4, vectors - v), v * lanes
         tile(
-            out, at + place, 0, plan.bias, place, 0,
-            plan.bias, 0, plan.taps.offset, 0, 0, x, 0, 0, 0,
-            plan.drive, size, x, 0, x.size, 1, wide, False,
+            1, wide, out, at + place, 0, plan.bias, place, 0,
+            plan.drive, size, x, 0, x.size,
+            plan.bias, 0, plan.taps.offset, 0, 0, x, 0, 0, 0, False,
         )  # fmt: skip
         v += wide
 
@@ -228,10 +228,10 @@ def correlate_rows(out, at, start, drive, x, inputs, rows, rows_at, taps, rings,
             wide = 3 if vectors - v == 5 else min(4, vectors - v)
             place = row + v * rings.lanes
             tile(
-                out, at + place, rings.row, start, place, rings.row,
+                high, wide, out, at + place, rings.row, start, place, rings.row,
+                drive, rings.size, x, 0, inputs,
                 rows, rows_at + rings.pad + v * rings.lanes, taps.offset, first, taps.first[k + 1],
-                taps.value, taps.tap[k] - first * high, 1, high,
-                drive, rings.size, x, 0, inputs, high, wide, rectify,
+                taps.value, taps.tap[k] - first * high, 1, high, rectify,
             )  # fmt: skip
             v += wide
 
@@ -306,8 +306,8 @@ def _read(plan, h, places, count, y, t, b, sums):
             high = 4 if n_first - o >= 4 else 1
             sums[:] = 0
             dots(
-                sums, 0, plan.first_layer, o * size, size,
-                h, 0, places, q, size // lanes, high, wide,
+                high, wide, sums, 0, plan.first_layer, o * size, size,
+                h, 0, places, q, size // lanes,
             )  # fmt: skip
             for i in range(high):
                 for j in range(wide):
@@ -406,9 +406,9 @@ def _scan_dense(plan, state, xs, tick, y, recorded, start, stop):
             while v < vectors:
                 wide, at = min(4, vectors - v), v * rings.lanes
                 tile(
-                    history, now + b * size + at, size, pre, at, size,
-                    weights, at, columns, 0, n, history, then + b * size, size, 1,
-                    pre, 0, pre, 0, 0, high, wide, rectify,
+                    high, wide, history, now + b * size + at, size, pre, at, size,
+                    pre, 0, pre, 0, 0,
+                    weights, at, columns, 0, n, history, then + b * size, size, 1, rectify,
                 )  # fmt: skip
                 v += wide
             b += high

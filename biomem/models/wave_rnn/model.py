@@ -284,7 +284,7 @@ class WaveRNN(Model):
         if self.params.tie_weights != "dense":
             return correlate(h, weight)
         xp = namespace(h)
-        flat = xp.reshape(h, (h.shape[0], -1))
+        flat = xp.reshape(h, (h.shape[0], self.params.n_neurons))
         return xp.reshape(xp.matmul(flat, weight.T), h.shape)
 
     def activate(self, z: Array) -> Array:
@@ -306,7 +306,7 @@ class WaveRNN(Model):
         array, shape ``(..., output)``
         """
         xp, w = namespace(h), self.weights
-        y = xp.reshape(h, (*h.shape[:-2], -1))
+        y = xp.reshape(h, (*h.shape[:-2], self.params.n_neurons))
         if self.params.decoder == "mlp":
             y = _relu(xp, xp.matmul(y, w["decoder_weight"].T) + w["decoder_bias"])
         return xp.matmul(y, w["readout_weight"].T) + w["readout_bias"]

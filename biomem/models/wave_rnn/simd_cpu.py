@@ -12,10 +12,9 @@ and written in whole vectors of `LANES` elements.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import product
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from llvmlite import ir
@@ -40,13 +39,12 @@ PANELS = list(product((4, 1), (6, 4, 3, 1)))
 
 
 class _Rows:
-    """Vector access to an array argument of an intrinsic."""
+    """Vector access through a pointer to numbers."""
 
-    def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
-        self.builder = builder
-        self.data = context.make_array(kind)(context, builder, value).data
-        self.bytes = kind.dtype.bitwidth // 8
-        element = context.get_data_type(kind.dtype)
+    def __init__(self, builder: Any, data: Any) -> None:
+        self.builder, self.data = builder, data
+        element = data.type.pointee
+        self.bytes = 4 if element == ir.FloatType() else 8
         self.vector = ir.VectorType(element, VECTOR_BYTES // self.bytes)
 
     def pointer(self, index: Any, vectors: int) -> Any:
@@ -78,6 +76,10 @@ def _int(value: int) -> Any:
     return ir.Constant(ir.IntType(64), value)
 
 
+def _stepped(builder: Any, at: Any, step: Any, times: int) -> Any:
+    return builder.add(at, builder.mul(step, _int(times)))
+
+
 def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
     kind, lanes = a.type, ""
     if isinstance(kind, ir.VectorType):
@@ -89,25 +91,54 @@ def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return builder.call(function, [a, b, c])
 
 
-@contextmanager
-def _case(builder: Any, switch: Any, key: int, end: Any) -> Iterator[None]:
-    block = builder.append_basic_block()
-    switch.add_case(_int(key), block)
-    builder.position_at_end(block)
-    yield
-    builder.branch(end)
+Emit: TypeAlias = Callable[[Any, Any, int, int], None]
 
 
-def _unrolled(
-    builder: Any, high: Any, wide: Any, shapes: list[tuple[int, int]], emit: Callable[..., None]
-) -> None:
-    """Emit one unrolled body per shape, chosen at run time; another shape does nothing."""
-    end = builder.append_basic_block()
-    switch = builder.switch(builder.add(builder.mul(high, _int(16)), wide), end)
-    for h, w in shapes:
-        with _case(builder, switch, h * 16 + w, end):
-            emit(h, w)
+def _call(
+    context: Any,
+    builder: Any,
+    signature: Any,
+    values: Any,
+    name: str,
+    shapes: list[tuple[int, int]],
+    emit: Emit,
+) -> Any:
+    """Call a function of its own that holds what `emit` unrolls for each of `shapes`.
+
+    Not inlined, so a kernel that tiles in five places compiles the unrolled bodies once. Arrays
+    are handed over as pointers to their first elements. The first two arguments are the shape.
+    """
+    arguments = [
+        context.make_array(kind)(context, builder, value).data
+        if isinstance(kind, types.Array)
+        else value
+        for kind, value in zip(signature.args, values, strict=True)
+    ]
+    number = next(kind.dtype for kind in signature.args if isinstance(kind, types.Array))
+    full_name = f"biomem_{name}_{number}"
+    function = builder.module.globals.get(full_name)
+    if function is None:
+        kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
+        function = ir.Function(builder.module, kind, full_name)
+        function.linkage = "linkonce_odr"
+        function.attributes.add("noinline")
+        _unroll(ir.IRBuilder(function.append_basic_block()), function, shapes, emit)
+    builder.call(function, arguments)
+    return context.get_dummy_value()
+
+
+def _unroll(builder: Any, function: Any, shapes: list[tuple[int, int]], emit: Emit) -> None:
+    end = function.append_basic_block()
+    key = builder.add(builder.mul(function.args[0], _int(16)), function.args[1])
+    switch = builder.switch(key, end)
+    for high, wide in shapes:
+        block = function.append_basic_block()
+        switch.add_case(_int(high * 16 + wide), block)
+        builder.position_at_end(block)
+        emit(builder, function.args, high, wide)
+        builder.branch(end)
     builder.position_at_end(end)
+    builder.ret_void()
 
 
 @intrinsic
@@ -123,12 +154,19 @@ def fma(typingctx, a, b, c):
 @intrinsic
 def tile(
     typingctx,
+    high,
+    wide,
     out,
     at,
     out_step,
     start,
     start_at,
     start_step,
+    drive,
+    drive_next,
+    x,
+    x_at,
+    inputs,
     rows,
     rows_at,
     offsets,
@@ -138,13 +176,6 @@ def tile(
     taps_at,
     tap_step,
     tap_next,
-    drive,
-    drive_next,
-    x,
-    x_at,
-    inputs,
-    high,
-    wide,
     rectify,
 ):
     """Set `high` rows of `wide` vectors to a start plus two sums of scaled rows.
@@ -159,44 +190,48 @@ def tile(
     and, if `rectify`, what is at most zero set to zero. ``(high, wide)`` is one of `TILES`.
     """
 
-    def generate(context, builder, signature, args):
-        a_out, a_start, a_rows, a_offsets, a_taps, a_drive, a_x = (
-            _Rows(context, builder, signature.args[i], args[i]) for i in (0, 3, 6, 8, 11, 15, 17)
+    def emit(builder, args, n_out, n_vectors):
+        _, _, out, at, out_step, start, start_at, start_step, *rest = args
+        drive, drive_next, x, x_at, inputs, rows, rows_at, offsets, first, last, *rest = rest
+        taps, taps_at, tap_step, tap_next, rectify = rest
+        out, start, drive, x, rows, offsets, taps = (
+            _Rows(builder, data) for data in (out, start, drive, x, rows, offsets, taps)
         )
+        cells = list(product(range(n_out), range(n_vectors)))
+        begin = [_stepped(builder, start_at, start_step, o) for o in range(n_out)]
+        sums = {
+            (o, v): cgutils.alloca_once_value(builder, start.load(begin[o], v)) for o, v in cells
+        }
 
-        def emit(n_out, n_vectors):
-            sums = {}
-            begin = [builder.add(args[4], builder.mul(args[5], _int(o))) for o in range(n_out)]
-            for o, v in product(range(n_out), range(n_vectors)):
-                sums[o, v] = cgutils.alloca_once_value(builder, a_start.load(begin[o], v))
-            with cgutils.for_range(builder, args[19]) as loop:
-                scale = a_x.splat(builder.add(args[18], loop.index))
-                moved = builder.mul(args[16], loop.index)
-                for o, v in product(range(n_out), range(n_vectors)):
-                    row = a_drive.load(builder.add(begin[o], moved), v)
-                    builder.store(_fma(builder, scale, row, builder.load(sums[o, v])), sums[o, v])
-            with cgutils.for_range_slice(builder, args[9], args[10], _int(1)) as (q, _):
-                row = builder.add(args[7], a_offsets.element(q))
-                x = [a_rows.load(row, v) for v in range(n_vectors)]
-                tap = builder.add(args[12], builder.mul(q, args[14]))
-                for o in range(n_out):
-                    scale = a_taps.splat(builder.add(tap, builder.mul(args[13], _int(o))))
-                    for v in range(n_vectors):
-                        total = _fma(builder, scale, x[v], builder.load(sums[o, v]))
-                        builder.store(total, sums[o, v])
-            for o, v in product(range(n_out), range(n_vectors)):
-                value = builder.load(sums[o, v])
-                zero = ir.Constant(value.type, [0.0] * value.type.count)
-                floored = builder.select(builder.fcmp_ordered("<=", value, zero), zero, value)
-                value = builder.select(args[22], floored, value)
-                a_out.store(value, builder.add(args[1], builder.mul(args[2], _int(o))), v)
+        def add(scale, row, cell):
+            builder.store(_fma(builder, scale, row, builder.load(sums[cell])), sums[cell])
 
-        _unrolled(builder, args[20], args[21], TILES, emit)
-        return context.get_dummy_value()
+        with cgutils.for_range(builder, inputs) as loop:
+            scale = x.splat(builder.add(x_at, loop.index))
+            moved = builder.mul(drive_next, loop.index)
+            for o, v in cells:
+                add(scale, drive.load(builder.add(begin[o], moved), v), (o, v))
+        with cgutils.for_range_slice(builder, first, last, _int(1)) as (q, _):
+            source = builder.add(rows_at, offsets.element(q))
+            row = [rows.load(source, v) for v in range(n_vectors)]
+            tap = builder.add(taps_at, builder.mul(q, tap_next))
+            for o in range(n_out):
+                scale = taps.splat(_stepped(builder, tap, tap_step, o))
+                for v in range(n_vectors):
+                    add(scale, row[v], (o, v))
+        for o, v in cells:
+            value = builder.load(sums[o, v])
+            zero = ir.Constant(value.type, [0.0] * value.type.count)
+            floored = builder.select(builder.fcmp_ordered("<=", value, zero), zero, value)
+            value = builder.select(rectify, floored, value)
+            out.store(value, _stepped(builder, at, out_step, o), v)
+
+    def generate(context, builder, signature, args):
+        return _call(context, builder, signature, args, "tile", TILES, emit)
 
     n = types.intp
     signature = types.void(
-        out, n, n, start, n, n, rows, n, offsets, n, n, taps, n, n, n, drive, n, x, n, n, n, n,
+        n, n, out, n, n, start, n, n, drive, n, x, n, n, rows, n, offsets, n, n, taps, n, n, n,
         types.boolean,
     )  # fmt: skip
     return signature, generate
@@ -205,6 +240,8 @@ def tile(
 @intrinsic
 def dots(
     typingctx,
+    high,
+    wide,
     sums,
     at,
     left,
@@ -215,8 +252,6 @@ def dots(
     offsets,
     first,
     vectors,
-    high,
-    wide,
 ):
     """Add the products, lane by lane, of `high` rows with `wide` rows to vectors of sums.
 
@@ -225,39 +260,30 @@ def dots(
     vectors. ``(high, wide)`` is one of `PANELS`.
     """
 
+    def emit(builder, args, n_left, n_right):
+        _, _, sums, at, left, left_at, left_step, right, right_at, offsets, first, vectors = args
+        sums, left, right, offsets = (_Rows(builder, data) for data in (sums, left, right, offsets))
+        cells = list(enumerate(product(range(n_left), range(n_right))))
+        totals = [cgutils.alloca_once_value(builder, sums.load(at, k)) for k, _ in cells]
+        starts = [
+            builder.add(right_at, offsets.element(builder.add(first, _int(q))))
+            for q in range(n_right)
+        ]
+        with cgutils.for_range(builder, vectors) as loop:
+            moved = builder.mul(loop.index, _int(sums.vector.count))
+            origin = builder.add(left_at, moved)
+            a = [left.load(_stepped(builder, origin, left_step, o)) for o in range(n_left)]
+            b = [right.load(builder.add(row, moved)) for row in starts]
+            for k, (o, q) in cells:
+                builder.store(_fma(builder, a[o], b[q], builder.load(totals[k])), totals[k])
+        for k, _ in cells:
+            sums.store(builder.load(totals[k]), at, k)
+
     def generate(context, builder, signature, args):
-        a_sums, a_left, a_right, a_offsets = (
-            _Rows(context, builder, signature.args[i], args[i]) for i in (0, 2, 5, 7)
-        )
-
-        def emit(n_left, n_right):
-            cells = list(product(range(n_left), range(n_right)))
-            sums = [
-                cgutils.alloca_once_value(builder, a_sums.load(args[1], k))
-                for k in range(len(cells))
-            ]
-            rows = [
-                builder.add(args[6], a_offsets.element(builder.add(args[8], _int(q))))
-                for q in range(n_right)
-            ]
-            with cgutils.for_range(builder, args[9]) as loop:
-                moved = builder.mul(loop.index, _int(a_sums.vector.count))
-                start = builder.add(args[3], moved)
-                a = [
-                    a_left.load(builder.add(start, builder.mul(args[4], _int(o))))
-                    for o in range(n_left)
-                ]
-                b = [a_right.load(builder.add(row, moved)) for row in rows]
-                for k, (o, q) in enumerate(cells):
-                    builder.store(_fma(builder, a[o], b[q], builder.load(sums[k])), sums[k])
-            for k in range(len(cells)):
-                a_sums.store(builder.load(sums[k]), args[1], k)
-
-        _unrolled(builder, args[10], args[11], PANELS, emit)
-        return context.get_dummy_value()
+        return _call(context, builder, signature, args, "dots", PANELS, emit)
 
     n = types.intp
-    signature = types.void(sums, n, left, n, n, right, n, offsets, n, n, n, n)
+    signature = types.void(n, n, sums, n, left, n, n, right, n, offsets, n, n)
     return signature, generate
 
 
