@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["MAD", "lag_one", "middle", "moments", "usable"]
+__all__ = ["BOUND", "MAD", "lag_one", "middle", "moments", "usable"]
+
+BOUND = 1e150
+"""Values further from the baseline than this count as this far, so that squares are finite."""
 
 MAD = 1.482602218505602
 """Standard deviation of a normal law in units of its median absolute deviation."""
@@ -46,9 +49,9 @@ def lag_one(values: Sequence[float], mean: float) -> float:
 
 
 def usable(centre: float, scale: float) -> tuple[float, float]:
-    """Return `centre` and `scale`, a flat baseline with the least spread that can be told."""
+    """Return `centre` and `scale`, finite, and for a flat baseline the least that can be told."""
     if not abs(centre) < math.inf:
         return 0.0, 1.0
-    if 0 < scale < math.inf:
-        return centre, scale
+    if scale > 0:
+        return centre, min(scale, BOUND)
     return centre, max(1e-9 * abs(centre), 1e-12)

@@ -18,7 +18,7 @@ __all__ = ["Calibration", "block_bootstrap", "calibrate"]
 ENOUGH = 200
 """False alarms that make a rate: their number is known within 7 %."""
 
-MOST_RECORDS = 20_000_000
+MOST_RECORDS = 3_000_000
 TOLERANCE = 0.02
 
 

@@ -14,13 +14,14 @@ import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from biomem.backends.jit import njit
 from biomem.models.htm.drift import baseline
 from biomem.models.htm.drift import model as reference
 from biomem.models.htm.drift import monitor as watching
 from biomem.models.htm.drift.increments import BINS as _BINS
 from biomem.models.htm.drift.increments import EXCEEDANCE as _EXCEEDANCE
+from biomem.models.htm.drift.increments import PLAIN, Coefficients
 from biomem.models.htm.drift.monitor_params import DEPENDENCE
 from biomem.typing import IntArray
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MonitorConstants",
+    "advance",
     "empty_evidence",
     "empty_output",
     "increment",
@@ -45,7 +47,8 @@ __all__ = [
 PROBATION, BASELINE, NORMAL, DRIFT, COOLDOWN, REBASELINE = map(int, watching.Phase)
 MEAN, SPREAD, EXCEEDANCE, RATE = map(int, watching.Watch)
 NONE, SCALE, BATCH, WHITEN = range(len(DEPENDENCE))
-BOUND, FURTHEST, MAD = watching.BOUND, watching.FURTHEST, baseline.MAD
+BOUND, MAD = baseline.BOUND, baseline.MAD
+FURTHEST, OUTLIER = watching.FURTHEST, watching.OUTLIER
 MOST_PHI, LEAST_BATCHES = watching.MOST_PHI, watching.LEAST_BATCHES
 
 _moments = njit(cache=True)(baseline.moments)
@@ -211,6 +214,19 @@ def _scan(state, c, rules, signs, weighted, xs, first, ys):
             )
 
 
+def advance(
+    c: Coefficients,
+    rules: reference.Rules,
+    signs: IntArray,
+    state: reference.SequentialState,
+    xs: FloatArray,
+    tick: int,
+) -> None:
+    """Advance `state`, in place, over records whose values are as `read` would return them."""
+    plain = c._replace(reading=PLAIN if c.reading == _EXCEEDANCE else c.reading)
+    _scan(state, plain, rules, signs, True, xs, tick, empty_output(xs.shape[:2]))
+
+
 def empty_output(shape: tuple[int, int]) -> reference.SequentialOutput:
     """Return unfilled outputs for ``(time, batch)``."""
     kinds = (np.int8, np.int8, np.float64, np.int64, np.int64)
@@ -343,7 +359,7 @@ def _rate(e, b, values, weights):
     for i in range(values.shape[0]):
         counts += values[i]
         exposure += weights[i]
-    e.rate[b] = counts / exposure if counts > 0 else 1 / exposure
+    e.rate[b] = min(max(counts, 1.0) / exposure, BOUND)
     e.before[b] = e.rate[b]
 
 
@@ -422,7 +438,8 @@ def _normal(state, b, c, value, weight, record, evidence, ys, t):
         if full:
             v = held / n
             deviation = _deviation(v, e.centre[b])
-            y = deviation - (e.phi[b] if c.dependence == WHITEN else 0.0) * state.last[b]
+            predicted = (e.phi[b] if c.dependence == WHITEN else 0.0) * state.last[b]
+            y = deviation - predicted
             u, w = _reading(c.watch, e, b, y, v, weight)
             quantity = deviation
             if c.watch == SPREAD:
@@ -431,7 +448,7 @@ def _normal(state, b, c, value, weight, record, evidence, ys, t):
                 quantity = u
             elif c.watch == RATE:
                 quantity = v
-            state.last[b] = deviation
+            state.last[b] = predicted if abs(y) > OUTLIER * e.scale[b] else deviation
             for side in range(c.signs.shape[0]):
                 state.total[b, side] += quantity
                 state.mass[b, side] += weight if c.watch == RATE else 1.0

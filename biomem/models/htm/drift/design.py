@@ -52,6 +52,8 @@ UNCLIPPED = 1e9
 """No increment counts for more, so that no sum ever overflows."""
 
 _FEW = 50
+_LOW_CUSUM, _HIGH_ALPHA = 5.0, 0.05
+_STREAMS, _RECORDS, _CHUNK = 500, 2000, 500
 _OVERSHOOT = 0.583
 _SMALLEST_LIMIT = 2.0
 _TOLERANCE = 1e-3
@@ -60,11 +62,12 @@ _TOLERANCE = 1e-3
 class Design(NamedTuple):
     """What to expect of a test with the limits `lower` and `upper`.
 
-    Everything after the limits is None for a mixture, whose law has no closed equation.
+    Everything after the limits is None for a mixture, for whose law there is no such equation.
     `false_alarm_every` and `delay` are for a test that restarts after every decision, in records,
     and for a drift that meets a fresh start. That is the worst case for a CUSUM, but not for a
     repeated SPRT, which may have sunk towards its lower limit. With two sides they take both
-    together, as if these were independent. `min_records` is not taken into account: it can only
+    together, as if neither waited for the other; those of a repeated SPRT do, so that its alarms
+    are up to twice as rare. `min_records` is not taken into account: it can only
     make false alarms rarer.
     """
 
@@ -168,6 +171,32 @@ def design(
     )
 
 
+def _simulated(
+    test: SequentialTest,
+    signs: tuple[int, ...],
+    lower: float,
+    upper: float,
+    clip: float | None,
+    agree: int,
+) -> float:
+    """Return records between false alarms, simulated with numbers that never change."""
+    from biomem.engine.random import Rng, Stream
+    from biomem.models.htm.drift import cpu
+    from biomem.models.htm.drift import model as reference
+
+    u, chances = test.values(drifted=False)
+    edges = np.cumsum(chances)[:-1]
+    rules = reference.Rules(lower, upper, guard(upper, clip, agree), 1, lower == 0, True)
+    state = reference.initial(_STREAMS, len(signs), len(test.effects))
+    xs = np.ones((_CHUNK, _STREAMS, 2))
+    rng = Rng(0)
+    for tick in range(0, _RECORDS, _CHUNK):
+        drawn = rng.uniform(Stream.INIT, np.arange(_CHUNK * _STREAMS), tick)
+        xs[..., 0] = u[np.searchsorted(edges, drawn, side="right")].reshape(_CHUNK, _STREAMS)
+        cpu.advance(test.coefficients(signs), rules, np.array(signs), state, xs, tick)
+    return _RECORDS * _STREAMS / max(int(state.drifts.sum()), 1)
+
+
 def _reach(target: float, first: float, length: Callable[[float], float]) -> float:
     """Return the least limit with ``length(limit) >= target``; lengths grow about as ``e^limit``.
 
@@ -202,18 +231,18 @@ def cusum_limit(
 ) -> float:
     """Return the limit `h` of a CUSUM with this many records between false alarms.
 
-    For a mixture the limit is ``ln(sides * false_alarm_every)``, which keeps the rate below the
-    stated one for any law: a likelihood ratio reaches ``e^h`` before it falls to 1 with a chance
-    of at most ``e^-h``, and that takes at least one record.
+    For a mixture it comes from a simulation of a million records with a low limit, and from there
+    as ``e^limit``, the law by which a likelihood ratio gets rarer.
 
     Raises
     ------
     ParameterError
         So frequent an alarm that no limit above zero gives it.
     """
-    bound = math.log(len(signs) * false_alarm_every)
     if len(test.effects) > 1:
-        return bound
+        low = _LOW_CUSUM
+        gap = math.log(false_alarm_every / _simulated(test, signs, 0.0, low, clip, agree))
+        return max(_SMALLEST_LIMIT, low + gap)
 
     def length(limit: float) -> float:
         found = design(test, signs, 0.0, limit, guard(limit, clip, agree)).false_alarm_every
@@ -225,7 +254,7 @@ def cusum_limit(
             f"false_alarm_every must be above {length(_SMALLEST_LIMIT):.3g} records for {test!r}, "
             f"got {false_alarm_every!r}; ask for fewer false alarms, or for a smaller shift"
         )
-    return _reach(false_alarm_every, max(bound - 2.0, 0.5), length)
+    return _reach(false_alarm_every, math.log(len(signs) * false_alarm_every) - 2.0, length)
 
 
 @functools.lru_cache(maxsize=256)
@@ -239,23 +268,26 @@ def sprt_alpha(
 ) -> float:
     """Return the `alpha` of a repeated test with this many records between false alarms.
 
-    For a mixture it is ``(1 - beta) / false_alarm_every``, on the safe side as in `cusum_limit`.
+    For a mixture, and for two sides, which wait for each other, it comes from a simulation as in
+    `cusum_limit`.
     """
     sides = len(signs)
-    safe = (1 - beta) / false_alarm_every
-    if len(test.effects) > 1:
-        return safe
+    if len(test.effects) > 1 or sides > 1:
+        lower, upper = wald_limits(_HIGH_ALPHA / sides, beta)
+        length = _simulated(test, signs, lower, upper, clip, agree)
+        return min(math.exp(-_SMALLEST_LIMIT), _HIGH_ALPHA * length / false_alarm_every)
 
-    def length(logarithm: float) -> float:
+    def every(logarithm: float) -> float:
         lower, upper = wald_limits(math.exp(-logarithm) / sides, beta)
         found = design(test, signs, lower, upper, guard(upper, clip, agree)).false_alarm_every
         assert found is not None
         return found
 
     least = _SMALLEST_LIMIT
-    if length(least) > false_alarm_every:
+    if every(least) > false_alarm_every:
         raise ParameterError(
-            f"false_alarm_every must be above {length(least):.3g} records for {test!r}, got "
+            f"false_alarm_every must be above {every(least):.3g} records for {test!r}, got "
             f"{false_alarm_every!r}; ask for fewer false alarms, or a larger beta"
         )
-    return math.exp(-max(least, _reach(false_alarm_every, -math.log(safe) / 2 + 1, length)))
+    first = math.log(false_alarm_every) / 2 + 1
+    return math.exp(-max(least, _reach(false_alarm_every, first, every)))

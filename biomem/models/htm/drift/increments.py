@@ -131,11 +131,12 @@ class SequentialTest(Params):
         sign : int
             +1 for the up side, -1 for the down side.
         """
-        u, p = self._values(drifted, sign)
+        u, p = self.values(drifted=drifted, sign=sign)
         a, b, c = self._coefficients(self.effects[0], sign)
         return a + (b + c * u) * u, p
 
-    def _values(self, drifted: bool, sign: int) -> tuple[FloatArray, FloatArray]:
+    def values(self, *, drifted: bool, sign: int = 1) -> tuple[FloatArray, FloatArray]:
+        """Return what the test reads of a record and its probabilities, as `law` does."""
         raise TypeError("SequentialTest is the base class; use BernoulliTest or another")
 
     def to_dict(self) -> dict[str, Any]:
@@ -203,7 +204,8 @@ class BernoulliTest(SequentialTest):
         miss = math.log((1 - p1) / (1 - self.p0))
         return miss, math.log(p1 / self.p0) - miss, 0.0
 
-    def _values(self, drifted: bool, sign: int) -> tuple[FloatArray, FloatArray]:
+    def values(self, *, drifted: bool, sign: int = 1) -> tuple[FloatArray, FloatArray]:
+        """Return what the test reads of a record and its probabilities, as `law` does."""
         p = self._against(self.effects[0], sign) if drifted else self.p0
         return np.array([0.0, 1.0]), np.array([1 - p, p])
 
@@ -238,7 +240,8 @@ class MeanTest(SequentialTest):
     def _coefficients(self, effect: float, sign: int) -> tuple[float, float, float]:
         return -effect * effect / 2, sign * effect, 0.0
 
-    def _values(self, drifted: bool, sign: int) -> tuple[FloatArray, FloatArray]:
+    def values(self, *, drifted: bool, sign: int = 1) -> tuple[FloatArray, FloatArray]:
+        """Return what the test reads of a record and its probabilities, as `law` does."""
         return _normal(sign * self.effects[0] if drifted else 0.0, 1.0)
 
 
@@ -272,7 +275,8 @@ class VarianceTest(SequentialTest):
         ratio = effect if sign > 0 else 1 / effect
         return -math.log(ratio), 0.0, (1 - 1 / (ratio * ratio)) / 2
 
-    def _values(self, drifted: bool, sign: int) -> tuple[FloatArray, FloatArray]:
+    def values(self, *, drifted: bool, sign: int = 1) -> tuple[FloatArray, FloatArray]:
+        """Return what the test reads of a record and its probabilities, as `law` does."""
         ratio = self.effects[0] if sign > 0 else 1 / self.effects[0]
         return _normal(0.0, ratio if drifted else 1.0)
 
@@ -320,7 +324,8 @@ class PoissonTest(SequentialTest):
         """Return the law of an increment at an exposure of 1."""
         return super().law(drifted=drifted, sign=sign)
 
-    def _values(self, drifted: bool, sign: int) -> tuple[FloatArray, FloatArray]:
+    def values(self, *, drifted: bool, sign: int = 1) -> tuple[FloatArray, FloatArray]:
+        """Return what the test reads of a record and its probabilities, as `law` does."""
         rate = self._against(self.effects[0], sign) if drifted else self.rate0
         most = math.ceil(rate + 12 * math.sqrt(rate) + 20)
         counts = np.arange(most, dtype=float)

@@ -5,7 +5,8 @@ Per stream, over the records that are not missing::
     PROBATION    records left out
     BASELINE     n_b records, then the estimates: centre c, scale s, threshold, rate, phi
     NORMAL       v = mean of a batch of records (of one, unless dependence = "batch")
-                 y = (v - c) - phi (v_before - c)             phi = 0 unless dependence = "whiten"
+                 y = (v - c) - phi last                       phi = 0 unless dependence = "whiten"
+                 last = v - c, but phi last where |y| > 4 s: an outlier is no sign of what follows
                  u = y / s                                    mean, variance, density
                      [y > threshold]                          Bernoulli
                      v, with weight w * rate                  Poisson
@@ -33,7 +34,7 @@ import numpy as np
 
 from biomem.engine.model import Field, Model
 from biomem.models.htm.drift import model as sequential
-from biomem.models.htm.drift.baseline import MAD, lag_one, middle, moments, usable
+from biomem.models.htm.drift.baseline import BOUND, MAD, lag_one, middle, moments, usable
 from biomem.models.htm.drift.increments import (
     BernoulliTest,
     Coefficients,
@@ -57,10 +58,8 @@ __all__ = [
     "estimate",
 ]
 
-BOUND = 1e150
-"""Values further from the baseline than this count as this far, so that squares are finite."""
-
 FURTHEST = 1e9
+OUTLIER = 4.0
 MOST_PHI = 0.95
 LEAST_BATCHES = 20
 
@@ -108,7 +107,9 @@ class DriftMonitorState(NamedTuple):
     estimates: Estimates
     held: Annotated[Array, Field("batch", doc="sum of the batch so far")]
     held_n: Annotated[Array, Field("batch", dtype="int64", doc="records of the batch so far")]
-    last: Annotated[Array, Field("batch", doc="previous value tested, less the centre")]
+    last: Annotated[
+        Array, Field("batch", doc="value before, less the centre, that the next is predicted from")
+    ]
     test: SequentialState
     total: Annotated[Array, Field("batch", "side", doc="sum of what is watched since the onset")]
     mass: Annotated[Array, Field("batch", "side", doc="weight of that sum")]
@@ -181,7 +182,7 @@ def estimate(
         for x, w in zip(values, weights, strict=True):
             counts += x
             exposure += w
-        rate = before = counts / exposure if counts > 0 else 1 / exposure
+        rate = before = min(max(counts, 1.0) / exposure, BOUND)
     found = Estimates(centre, scale, threshold, rate, phi, gain, length, before)
     if params.dependence == "scale":
         u, w = _read(watch, found, np.array(tested), np.array(values), np.array(weights))
@@ -199,8 +200,7 @@ def _read(
         return (y > e.threshold).astype(float), np.ones_like(y)
     if watch == Watch.RATE:
         return v, weight * e.rate
-    with np.errstate(over="ignore"):
-        return np.clip(y / e.scale, -FURTHEST, FURTHEST), np.ones_like(y)
+    return np.clip(y / e.scale, -FURTHEST, FURTHEST), np.ones_like(y)
 
 
 class DriftMonitor(Model):
@@ -311,7 +311,8 @@ class DriftMonitor(Model):
         normal = state.phase == Phase.NORMAL
         missing = state.test.missing + ~present
         state = state._replace(test=state.test._replace(missing=missing))
-        tested, y = self._test(state, value, weight, present & normal, tick)
+        with np.errstate(over="ignore"):
+            tested, y = self._test(state, value, weight, present & normal, tick)
         drift = normal & (y.drift == 1)
         y = y._replace(
             phase=np.where(drift, Phase.DRIFT, state.phase).astype(np.int8),
@@ -338,6 +339,7 @@ class DriftMonitor(Model):
         deviation = np.clip(v - e.centre, -BOUND, BOUND)
         phi = e.phi if p.dependence == "whiten" else 0.0
         y = deviation - phi * state.last
+        outlier = np.abs(y) > OUTLIER * e.scale
         u, w = _read(watch, e, y, v, weight)
         step = e.gain[:, None, None] * sequential.increments(
             self.coefficients, u, w, self.rules.clip
@@ -378,7 +380,7 @@ class DriftMonitor(Model):
         new = state._replace(
             held=np.where(full, 0.0, held),
             held_n=np.where(full, 0, held_n),
-            last=np.where(full, deviation, state.last),
+            last=np.where(full, np.where(outlier, phi * state.last, deviation), state.last),
             test=test,
             total=np.where(begun, 0.0, total),
             mass=np.where(begun, 0.0, mass),

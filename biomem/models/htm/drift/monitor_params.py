@@ -133,7 +133,7 @@ class DriftMonitorParams(Params):
 
     @property
     def agree(self) -> int:
-        """Records that have to agree before a drift can be decided."""
+        """Increments that it takes at the least to reach the limit."""
         return 3 if self.dependence == "whiten" else 2
 
     @property
