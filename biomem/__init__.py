@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from biomem.models.htm.encoders import CategoryEncoder as CategoryEncoder
     from biomem.models.htm.encoders import DateTimeEncoder as DateTimeEncoder
     from biomem.models.htm.encoders import ScalarEncoder as ScalarEncoder
+    from biomem.models.htm.hybrid import HTMDriftDetector as HTMDriftDetector
     from biomem.models.htm.likelihood import AnomalyLikelihood as AnomalyLikelihood
     from biomem.models.htm.spatial_pooler import SpatialPooler as SpatialPooler
     from biomem.models.htm.temporal_memory import TemporalMemory as TemporalMemory
@@ -61,6 +62,7 @@ _HOMES = {
     "ELMParams": "biomem.models.elm",
     "DriftMonitor": "biomem.models.htm.drift",
     "HTMDetector": "biomem.models.htm.detector",
+    "HTMDriftDetector": "biomem.models.htm.hybrid",
     "LeakyNetwork": "biomem.models.recurrent",
     "LeakyNetworkParams": "biomem.models.recurrent",
     "RDSE": "biomem.models.htm.encoders",
