@@ -93,7 +93,7 @@ def scan(model: ELM, state: ELMState, xs: Tensor, tick: int) -> tuple[ELMState, 
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, model: ELM, *args: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        given = _Inputs(*args[:6], args[6:])
+        given = _Inputs(*args[:6], layers=args[6:])
         p = model.params
         time, batch, _ = given.xs.shape
         ctx.model, ctx.order = model, _by_channel(model)
@@ -122,7 +122,7 @@ class _Scan(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
         kept = _Kept(*saved[-4:])
-        given = _Inputs(*saved[:6], saved[6:-4])
+        given = _Inputs(*saved[:6], layers=saved[6:-4])
         *layers, (readout, _) = given.pairs
         p = ctx.model.params
         g_memories = g_ys @ readout

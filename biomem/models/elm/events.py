@@ -113,7 +113,12 @@ class Events:
         signs : array, shape ``(channel,)``, optional
             Value of an event of each channel, such as -1 for inhibitory ones; default 1.
         """
-        shape = (*sdr.shape, 1) if len(sdr.shape) == 1 else sdr.shape
+        if len(sdr.shape) not in (1, 2):
+            raise InputError(
+                f"Events.from_sdr: sdr must have the leading axes (time,) or (time, batch), "
+                f"got {sdr.shape}"
+            )
+        shape = (sdr.shape[0], sdr.shape[1] if len(sdr.shape) == 2 else 1)
         loud = np.ones(sdr.size) if signs is None else np.asarray(signs, np.float64)
         if loud.shape != (sdr.size,):
             raise InputError(

@@ -50,7 +50,8 @@ def read_npz(path: str | Path, changes: Mapping[str, Any]) -> dict[str, Any]:
         time constants that differ.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here, since numpy leaves a file open which is no archive.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             found = {name: stored[name] for name in stored.files}
             config = json.loads(str(found["cfg"])) if "cfg" in found else {}
     except OSError:
@@ -86,9 +87,11 @@ def read_torch(
 
     import torch
 
-    if not isinstance(config, Mapping):
+    if isinstance(config, Mapping):
+        settings = config
+    else:
         try:
-            config = json.loads(Path(config).read_text(encoding="utf-8"))
+            settings = json.loads(Path(config).read_text(encoding="utf-8"))
         except ValueError as error:
             raise CorruptFileError(f"{config} is not a JSON file: {error}") from error
     try:
@@ -102,7 +105,7 @@ def read_torch(
     ):
         raise DataError(f"{path} must hold a state dict of tensors, got {type(stored).__name__}")
     arrays = {name: to_numpy(tensor) for name, tensor in stored.items()}
-    return from_arrays(arrays, config, changes, str(path))
+    return from_arrays(arrays, settings, changes, str(path))
 
 
 def from_arrays(

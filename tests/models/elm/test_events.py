@@ -69,6 +69,8 @@ def test_other_refusals_name_the_argument() -> None:
         Events.from_dense(np.zeros((2, 3)))
     with pytest.raises(InputError, match="signs"):
         Events.from_sdr(SDR.from_dense(np.zeros((2, 4), bool)), [1.0, -1.0])
+    with pytest.raises(InputError, match="sdr"):
+        Events.from_sdr(SDR.from_indices([1], size=4))
     with pytest.raises(InputError, match="batch"):
         Events.from_coordinates([0], [1], [0], shape=(1, 1), n_channels=2)
     with pytest.raises(InputError, match="one shape"):
