@@ -2,5 +2,6 @@
 
 from biomem.viz.series import plot_anomalies as plot_anomalies
 from biomem.viz.series import save_png as save_png
+from biomem.viz.waves import plot_waves as plot_waves
 
-__all__ = ["plot_anomalies", "save_png"]
+__all__ = ["plot_anomalies", "plot_waves", "save_png"]

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from biomem.errors import InputError
-from biomem.viz.waves import plot_waves
+from biomem.viz import plot_waves
 
 
 def moving(ticks: int = 120, units: int = 40, step: int = -1) -> np.ndarray:

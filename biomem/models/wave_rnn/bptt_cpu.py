@@ -22,20 +22,15 @@ import numpy as np
 from biomem.backends import to_numpy
 from biomem.backends.jit import njit
 from biomem.models.wave_rnn.cpu import (
-    RELU,
-    TANH,
-    Plan,
-    Taps,
     advance,
     close_rings,
     copy,
     correlate_rows,
     load,
-    plan_of,
     spread,
-    taps_of,
     unpack,
 )
+from biomem.models.wave_rnn.packing_cpu import RELU, TANH, Plan, Taps, plan_of, taps_of
 from biomem.models.wave_rnn.simd_cpu import dots, lane_sum, tile
 
 if TYPE_CHECKING:
