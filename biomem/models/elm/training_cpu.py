@@ -19,8 +19,9 @@ Streams run in parallel; each writes to arrays of its own.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from biomem.backends.jit import njit
 from biomem.models.elm.cpu import drive_branches
 from biomem.models.elm.model import UPDATE_BOUND
 from biomem.models.elm.simd_cpu import (
