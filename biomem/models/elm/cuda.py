@@ -19,6 +19,7 @@ from biomem.engine.scan import loop
 from biomem.models.elm.cpu import tables_of
 from biomem.models.elm.model import ELM, ELMState
 from biomem.models.elm.params import ELMParams
+from biomem.models.elm.simd_cpu import padded
 
 __all__ = ["elm_drive", "elm_scan", "scan"]
 
@@ -90,7 +91,7 @@ def _scan_reference(
             h = u / (1.0 + np.exp(-u)) if silu else np.maximum(u, 0.0)
             last = layer == n_layers - 1
             rows = update_rows if last else hidden_rows[layer]
-            u = h @ rows + (update_bias if last else hidden_bias[layer])
+            u = h[:, : len(rows)] @ rows + (update_bias if last else hidden_bias[layer])
         memory[:] = kept + gain[:n_memory] * np.tanh(_SLOPE * u[:, :n_memory])
         ys[t] = (memory @ readout_rows + readout_bias)[:, : ys.shape[2]]
 
@@ -162,7 +163,7 @@ def elm_scan(
     h = cuda.shared.array(WIDEST, drive.dtype)
     thread, step = cuda.threadIdx.x, cuda.blockDim.x
     n_memory, n_branches = memory.shape[1], trace.shape[1]
-    width, wide = first_bias.shape[0], decay.shape[0]
+    width, wide, n_hidden = first_bias.shape[0], decay.shape[0], update_rows.shape[0]
     real = drive.dtype.type
     zero, one = real(0.0), real(1.0)
     for b in range(cuda.blockIdx.x, memory.shape[0], cuda.gridDim.x):
@@ -189,18 +190,18 @@ def elm_scan(
                     if silu:
                         h[k] = u[k] / (one + math.exp(-u[k]))
                     else:
-                        h[k] = max(u[k], zero)
+                        h[k] = u[k] if u[k] > zero else zero
                 cuda.syncthreads()
                 if layer < n_layers - 1:
                     for k in range(thread, width, step):
                         total = hidden_bias[layer, k]
-                        for j in range(width):
+                        for j in range(n_hidden):
                             total += h[j] * hidden_rows[layer, j, k]
                         u[k] = total
                 else:
                     for k in range(thread, wide, step):
                         total = update_bias[k]
-                        for j in range(width):
+                        for j in range(n_hidden):
                             total += h[j] * update_rows[j, k]
                         u[k] = total
                 cuda.syncthreads()
@@ -220,7 +221,7 @@ def elm_scan(
 
 def scan(model: ELM, state: ELMState, xs: Any, tick: int) -> tuple[ELMState, Any]:
     """Advance over a chunk of CuPy arrays; the state's buffers are reused."""
-    if max(model.params.widths[1:]) > WIDEST:
+    if padded(max(model.params.widths[1:]), model.params.dtype) > WIDEST:
         return loop(model, state, xs, tick)
     import cupy
 
