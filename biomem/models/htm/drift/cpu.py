@@ -3,8 +3,7 @@
 `tick` and `monitor_tick` take one record of one stream and are what a detector calls from its own
 kernel; `scan` and `monitor_scan` are the engine's entries for a whole chunk of streams. What
 allocates nothing borrows its arrays (``_nrt=False``): counting references would cost more than
-the work. All of it stands in this one file because numba's cache watches only the file of the
-function it compiles.
+the work.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from biomem.backends.jit import njit
-from biomem.models.htm.drift import baseline
+from biomem.models.htm.drift import baseline, estimates
 from biomem.models.htm.drift import model as reference
 from biomem.models.htm.drift import monitor as watching
 from biomem.models.htm.drift.increments import BINS as _BINS
@@ -45,11 +44,11 @@ __all__ = [
 ]
 
 PROBATION, BASELINE, NORMAL, DRIFT, COOLDOWN, REBASELINE = map(int, watching.Phase)
-MEAN, SPREAD, EXCEEDANCE, RATE = map(int, watching.Watch)
+MEAN, SPREAD, EXCEEDANCE, RATE = map(int, estimates.Watch)
 NONE, SCALE, BATCH, WHITEN = range(len(DEPENDENCE))
 BOUND, MAD = baseline.BOUND, baseline.MAD
-FURTHEST, OUTLIER = watching.FURTHEST, watching.OUTLIER
-MOST_PHI, LEAST_BATCHES = watching.MOST_PHI, watching.LEAST_BATCHES
+FURTHEST, OUTLIER = estimates.FURTHEST, estimates.OUTLIER
+MOST_PHI, LEAST_BATCHES = estimates.MOST_PHI, estimates.LEAST_BATCHES
 
 _moments = njit(cache=True)(baseline.moments)
 _middle = njit(cache=True)(baseline.middle)

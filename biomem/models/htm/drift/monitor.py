@@ -25,8 +25,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import itertools
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
@@ -34,7 +32,8 @@ import numpy as np
 
 from biomem.engine.model import Field, Model
 from biomem.models.htm.drift import model as sequential
-from biomem.models.htm.drift.baseline import BOUND, MAD, lag_one, middle, moments, usable
+from biomem.models.htm.drift.baseline import BOUND
+from biomem.models.htm.drift.estimates import OUTLIER, Estimates, Watch, deviation, estimate, read
 from biomem.models.htm.drift.increments import (
     BernoulliTest,
     Coefficients,
@@ -52,16 +51,8 @@ __all__ = [
     "DriftMonitor",
     "DriftMonitorOutput",
     "DriftMonitorState",
-    "Estimates",
     "Phase",
-    "Watch",
-    "estimate",
 ]
-
-FURTHEST = 1e9
-OUTLIER = 4.0
-MOST_PHI = 0.95
-LEAST_BATCHES = 20
 
 
 class Phase(enum.IntEnum):
@@ -73,28 +64,6 @@ class Phase(enum.IntEnum):
     DRIFT = 3
     COOLDOWN = 4
     REBASELINE = 5
-
-
-class Watch(enum.IntEnum):
-    """What of the records a test is about."""
-
-    MEAN = 0
-    SPREAD = 1
-    EXCEEDANCE = 2
-    RATE = 3
-
-
-class Estimates(NamedTuple):
-    """What a baseline came to."""
-
-    centre: Annotated[Array, Field("batch", doc="mean or median of the baseline")]
-    scale: Annotated[Array, Field("batch", doc="spread of what is tested, in units of the value")]
-    threshold: Annotated[Array, Field("batch", doc="exceedance is further above the centre")]
-    rate: Annotated[Array, Field("batch", doc="counts per exposure")]
-    phi: Annotated[Array, Field("batch", doc="lag-one correlation that was corrected for")]
-    gain: Annotated[Array, Field("batch", doc="factor of the increments")]
-    length: Annotated[Array, Field("batch", dtype="int64", doc="records per tested batch")]
-    before: Annotated[Array, Field("batch", doc="what is watched, over the baseline")]
 
 
 class DriftMonitorState(NamedTuple):
@@ -132,75 +101,6 @@ class DriftMonitorOutput(NamedTuple):
     onset: Annotated[Array, Field(dtype="int64", doc="estimated first record of the drift, or -1")]
     before: Annotated[Array, Field(doc="what is watched, over the baseline")]
     after: Annotated[Array, Field(doc="what is watched, since the onset")]
-
-
-def _location(params: DriftMonitorParams, values: list[float]) -> tuple[float, float]:
-    if params.estimator == "moments":
-        return usable(*moments(values))
-    centre = middle(sorted(values))
-    return usable(centre, MAD * middle(sorted(abs(x - centre) for x in values)))
-
-
-def _batches(values: list[float], length: int) -> list[float]:
-    out = []
-    for start in range(0, len(values) - length + 1, length):
-        total = 0.0
-        for x in values[start : start + length]:
-            total += x
-        out.append(total / length)
-    return out
-
-
-def _deviation(x: float, centre: float) -> float:
-    return min(max(x - centre, -BOUND), BOUND)
-
-
-def estimate(
-    params: DriftMonitorParams, watch: Watch, c: Coefficients, values: list[float], weights: Any
-) -> Estimates:
-    """Return what the baseline `values`, with exposures `weights` of a rate, came to."""
-    phi, gain, length, rate, threshold = 0.0, 1.0, 1, 0.0, 0.0
-    centre, scale = _location(params, values)
-    if params.dependence == "batch":
-        phi = min(max(lag_one(values, centre), 0.0), MOST_PHI)
-        length = max(1, min(math.ceil(3 / (1 - phi)), len(values) // LEAST_BATCHES))
-        values = _batches(values, length)
-        centre, scale = _location(params, values)
-    tested = [_deviation(x, centre) for x in values]
-    if params.dependence == "whiten":
-        phi = min(max(lag_one(tested, 0.0), -MOST_PHI), MOST_PHI)
-        tested = [y - phi * last for last, y in itertools.pairwise(tested)]
-        scale = usable(0.0, _location(params, tested)[1])[1]
-    before = scale if watch == Watch.SPREAD else centre
-    if watch == Watch.EXCEEDANCE:
-        share = 1 - params.test.p0  # type: ignore[attr-defined]
-        threshold = sorted(tested)[math.ceil(share * len(tested)) - 1] + 0.0
-        above = sum(y > threshold for y in tested)
-        before = above / len(tested)
-    if watch == Watch.RATE:
-        counts, exposure = 0.0, 0.0
-        for x, w in zip(values, weights, strict=True):
-            counts += x
-            exposure += w
-        rate = before = min(max(counts, 1.0) / exposure, BOUND)
-    found = Estimates(centre, scale, threshold, rate, phi, gain, length, before)
-    if params.dependence == "scale":
-        u, w = _read(watch, found, np.array(tested), np.array(values), np.array(weights))
-        steps = sequential.increments(c, u, w, params.largest)[:, 0, 0].tolist()
-        phi = min(max(lag_one(steps, moments(steps)[0]), 0.0), MOST_PHI)
-        found = found._replace(phi=phi, gain=(1 - phi) / (1 + phi))
-    return found
-
-
-def _read(
-    watch: Watch, e: Estimates, y: FloatArray, v: FloatArray, weight: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return what the test takes of a record, and its weight."""
-    if watch == Watch.EXCEEDANCE:
-        return (y > e.threshold).astype(float), np.ones_like(y)
-    if watch == Watch.RATE:
-        return v, weight * e.rate
-    return np.clip(y / e.scale, -FURTHEST, FURTHEST), np.ones_like(y)
 
 
 class DriftMonitor(Model):
@@ -336,18 +236,18 @@ class DriftMonitor(Model):
         held, held_n = np.where(take, state.held + value, state.held), state.held_n + take
         full = take & (held_n >= e.length)
         v = np.where(full, held / np.maximum(held_n, 1), 0.0)
-        deviation = np.clip(v - e.centre, -BOUND, BOUND)
+        gap = np.clip(v - e.centre, -BOUND, BOUND)
         phi = e.phi if p.dependence == "whiten" else 0.0
-        y = deviation - phi * state.last
+        y = gap - phi * state.last
         outlier = np.abs(y) > OUTLIER * e.scale
-        u, w = _read(watch, e, y, v, weight)
+        u, w = read(watch, e, y, v, weight)
         step = e.gain[:, None, None] * sequential.increments(
             self.coefficients, u, w, self.rules.clip
         )
         test, shown = sequential.advance(self.rules, p.signs, state.test, step, full, tick)
 
         quantity = {
-            Watch.MEAN: deviation,
+            Watch.MEAN: gap,
             Watch.SPREAD: y * y,
             Watch.EXCEEDANCE: u,
             Watch.RATE: v,
@@ -380,7 +280,7 @@ class DriftMonitor(Model):
         new = state._replace(
             held=np.where(full, 0.0, held),
             held_n=np.where(full, 0, held_n),
-            last=np.where(full, np.where(outlier, phi * state.last, deviation), state.last),
+            last=np.where(full, np.where(outlier, phi * state.last, gap), state.last),
             test=test,
             total=np.where(begun, 0.0, total),
             mass=np.where(begun, 0.0, mass),
@@ -426,7 +326,7 @@ class DriftMonitor(Model):
                 )
                 for field, number in zip(estimates, found, strict=True):
                     field[b] = number
-                last[b] = _deviation(float(value[b]), found.centre)
+                last[b] = deviation(float(value[b]), found.centre)
                 phase[b], count[b], held[b], held_n[b] = Phase.NORMAL, 0, 0.0, 0
                 settled[b] = True
         again = np.repeat(settled[:, None], state.total.shape[1], axis=1)

@@ -170,8 +170,9 @@ class SPRTParams(SequentialParams):
         """Return the setting of arXiv 2504.18599, table 1.
 
         Its input is the residual rescaled by `rescaled_residual`, with a window from
-        `PAPER_WINDOWS`. It needs 965 records for a decision without drift and 586 with it, and
-        asks whether the prediction is no better than the rolling spread of the values.
+        `PAPER_WINDOWS`. It needs 965 records for a decision without drift and 587 with it by Wald's
+        formulas, some ten more in truth, and asks whether the prediction is no better than the
+        rolling spread of the values.
         """
         settings: dict[str, Any] = {
             "test": BernoulliTest(p0=0.45, p1=0.50, threshold=PAPER_THRESHOLD),
