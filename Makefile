@@ -27,7 +27,7 @@ demo: $(VENV)/base
 	$(BIN)/biomem detect examples/data/nyc_taxi.csv -o $(OUT)
 
 test: $(VENV)/test
-	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST_ARGS)
 
 slow: $(VENV)/test
 	$(BIN)/python -m pytest -q -m "slow and not (gpu or cuda_sim or torch or brian2)" $(PYTEST_ARGS)

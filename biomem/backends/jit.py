@@ -76,15 +76,15 @@ class KernelCacheLocator(caching._CacheLocator):
         self._digest = digest
         self._line = line
 
-    def get_cache_path(self) -> str:
+    def get_cache_path(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the folder of this content's cache."""
         return str(self._folder)
 
-    def get_source_stamp(self) -> str:
+    def get_source_stamp(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the digest of the sources."""
         return self._digest
 
-    def get_disambiguator(self) -> str:
+    def get_disambiguator(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the line of the function, which tells equal names apart."""
         return str(self._line)
 

@@ -47,7 +47,7 @@ class Input:
             self.path = os.fspath(source)
             self.live = not stat.S_ISREG(_mode(self.path))
             return
-        file = _standard_input() if isinstance(source, str) else source
+        file: Any = _standard_input() if isinstance(source, str) else source
         try:
             self.live = not file.seekable()
             self._start = 0 if self.live else file.tell()
