@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from biomem.models.htm.encoders import CategoryEncoder as CategoryEncoder
     from biomem.models.htm.encoders import DateTimeEncoder as DateTimeEncoder
     from biomem.models.htm.encoders import ScalarEncoder as ScalarEncoder
-    from biomem.models.htm.hybrid import HTMDriftDetector as HTMDriftDetector
     from biomem.models.htm.fleet import HTMFleet as HTMFleet
     from biomem.models.htm.fleet import HTMFleetParams as HTMFleetParams
+    from biomem.models.htm.hybrid import HTMDriftDetector as HTMDriftDetector
     from biomem.models.htm.likelihood import AnomalyLikelihood as AnomalyLikelihood
     from biomem.models.htm.spatial_pooler import SpatialPooler as SpatialPooler
     from biomem.models.htm.temporal_memory import TemporalMemory as TemporalMemory

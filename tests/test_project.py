@@ -103,3 +103,14 @@ def test_no_committed_text_names_a_machine_or_a_registry():
         if b"\0" not in content[:8192] and forbidden.search(content):
             found.append(name)
     assert found == []
+
+
+def test_every_public_name_is_lazy_typed_and_there() -> None:
+    """What type checkers see is what `import biomem` gives."""
+    import biomem
+
+    source = Path(biomem.__file__).read_text(encoding="utf-8")
+    typed = set(re.findall(r"^    from biomem\.\S+ import (\w+) as \1$", source, re.MULTILINE))
+    assert typed == set(biomem.__all__) - {"errors"}
+    for name in biomem.__all__:
+        assert getattr(biomem, name) is not None
