@@ -30,7 +30,7 @@ from biomem.models.htm.spatial_pooler import cpu as spatial_pooler
 from biomem.models.htm.temporal_memory import cpu as temporal_memory
 from biomem.typing import Array
 
-__all__ = ["scan"]
+__all__ = ["advance", "constants_of", "scan"]
 
 NONE, RAW, LOG_LIKELIHOOD, SCORE, EXCEEDANCE, VALUE, RESIDUAL, RESCALED = range(len(SIGNALS))
 _NORMAL = int(Phase.NORMAL)
@@ -202,7 +202,8 @@ _constants: weakref.WeakKeyDictionary[HTMDriftDetector, tuple[Constants, ...]] =
 )
 
 
-def _constants_of(model: HTMDriftDetector) -> tuple[Constants, ...]:
+def constants_of(model: HTMDriftDetector) -> tuple[Constants, ...]:
+    """Return the constants of every HTM of a model, made once."""
     found = _constants.get(model)
     if found is None:
         p, d = model.params, model.params.detector
@@ -254,10 +255,17 @@ def scan(
     model: HTMDriftDetector, state: Any, xs: np.ndarray, tick: int
 ) -> tuple[Any, HTMDriftOutput]:
     """Advance over a chunk ``(time, 1, 2 + 2 fields)``; consumes `state`."""
+    return advance(model, constants_of(model), state, xs, tick)
+
+
+def advance(
+    model: HTMDriftDetector, constants: tuple[Constants, ...], state: Any, xs: np.ndarray, tick: int
+) -> tuple[Any, HTMDriftOutput]:
+    """Advance as `scan` does, with the constants given."""
     p = model.params
     ys = empty_output(xs.shape[:2], model.sizes)
     units = []
-    for u, (unit, c) in enumerate(zip(state, _constants_of(model), strict=True)):
+    for u, (unit, c) in enumerate(zip(state, constants, strict=True)):
         scores = np.full((4, len(xs)), np.nan)
         mine = slice(0, c.fields) if p.joint else slice(u, u + 1)
         rows = _rows(ys, scores, u, mine)

@@ -1,0 +1,1 @@
+"""Our detectors in the clothes of river and scikit-learn; each module needs its package."""
