@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -14,11 +13,12 @@ import numpy as np
 from biomem import backends
 from biomem.engine.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from biomem.engine.interrupt import HeldInterrupt
-from biomem.engine.model import Model, fields_of, flatten, map_arrays, unflatten
+from biomem.engine.model import Model, fields_of, flatten, map_arrays
 from biomem.engine.progress import ProgressMode, progress_bar
 from biomem.engine.random import Rng
 from biomem.engine.recorders import Recorders
 from biomem.engine.recording import Recording
+from biomem.engine.restoring import assemble, find_class
 from biomem.engine.scan import loop
 from biomem.engine.work import Work
 from biomem.errors import (
@@ -325,7 +325,7 @@ class Simulator:
     ) -> Self:
         """Continue from a checkpoint that has been read already; see `load`."""
         header, arrays = checkpoint.header, checkpoint.arrays
-        model_cls = _find_class(header, model, origin)
+        model_cls = find_class(header, model, origin)
         prefix = "weights/"
         weights = {k[len(prefix) :]: a for k, a in arrays.items() if k.startswith(prefix)}
         try:
@@ -345,7 +345,7 @@ class Simulator:
         except (KeyError, TypeError, ParameterError) as error:
             raise CheckpointMismatch(f"{origin}: cannot rebuild the model: {error}") from error
         state = {k[len("state/") :]: a for k, a in arrays.items() if k.startswith("state/")}
-        sim._state = sim._own(_assemble(instance, state, sim.batch, origin))
+        sim._state = sim._own(assemble(instance, state, sim.batch, origin))
         sim._tick = int(header["tick"])
         sim._records.restore(header["records"], sim._tick)
         return sim
@@ -476,49 +476,3 @@ class Simulator:
                 "python": platform.python_version(),
             },
         }
-
-
-def _find_class(header: dict[str, Any], given: type[Model] | None, origin: str) -> type[Model]:
-    name = str(header.get("model"))
-    if given is not None:
-        if given.qualified_name().rpartition(":")[2] != name.rpartition(":")[2]:
-            raise CheckpointMismatch(
-                f"{origin} was made by {name}, not by {given.qualified_name()}"
-            )
-        return given
-    if name not in Model.classes and name.startswith("biomem."):
-        # Only our own package is ever imported on a file's word.
-        try:
-            import_module(name.partition(":")[0])
-        except ImportError as error:
-            raise CheckpointMismatch(f"{origin} was made by {name}: {error}") from error
-    if name not in Model.classes:
-        raise CheckpointMismatch(
-            f"{origin} was made by {name}, which has not been imported; import the module that "
-            "defines it, or pass model="
-        )
-    return Model.classes[name]
-
-
-def _assemble(model: Model, arrays: Mapping[str, np.ndarray], batch: int, origin: str) -> State:
-    """Check `arrays` against the model's declaration and put its state together."""
-    declared = fields_of(model.State)
-    wanted = {name: f for name, f in declared.items() if f.kind == "persistent"}
-    missing, unknown = sorted(set(wanted) - set(arrays)), sorted(set(arrays) - set(wanted))
-    if missing or unknown:
-        raise CheckpointMismatch(
-            f"{origin}: the state of {type(model).__name__} has other fields; "
-            f"missing in the file: {missing or 'none'}, unknown to the model: {unknown or 'none'}"
-        )
-    for name, field in wanted.items():
-        shape, got = model.shape_of(field, batch=batch), arrays[name]
-        fits = len(shape) == got.ndim and all(
-            w in (None, g) for w, g in zip(shape, got.shape, strict=True)
-        )
-        if not fits or got.dtype != model.dtype_of(field):
-            raise CheckpointMismatch(
-                f"{origin}: state {name!r} must be {model.dtype_of(field)} {field.axes} = {shape}, "
-                f"got {got.dtype} {got.shape}"
-            )
-    full: dict[str, Any] = {name: arrays.get(name) for name in declared}
-    return model.rebuild(unflatten(model.State, full))
