@@ -27,7 +27,10 @@ __all__ = ["njit"]
 
 PACKAGE = Path(__file__).resolve().parents[1]
 LEAVES = ("backends", "errors.py", "typing.py")
-"""Parts of the package that no kernel takes a constant from; they are not followed."""
+"""Parts of the package that no kernel takes code or a constant from; they are not followed."""
+
+VECTOR_CODE = "simd"
+"""What the names of the modules begin with that are followed though they stand in a leaf."""
 
 KEPT_SECONDS = 24 * 3600.0
 """Age from which a folder of another content is removed."""
@@ -58,13 +61,11 @@ def _imported(source: bytes) -> Iterator[Path]:
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("biomem."):
             continue
-        parts = (node.module or "").split(".")[1:]
-        if parts[0] in LEAVES or f"{parts[0]}.py" in LEAVES:
-            continue
-        module = PACKAGE.joinpath(*parts)
+        module = PACKAGE.joinpath(*(node.module or "").split(".")[1:])
         names = [module / f"{alias.name}.py" for alias in node.names]
         for path in (module.with_suffix(".py"), module / "__init__.py", *names):
-            if path.exists():
+            leaf = path.relative_to(PACKAGE).parts[0] in LEAVES
+            if path.exists() and (not leaf or path.name.startswith(VECTOR_CODE)):
                 yield path
 
 

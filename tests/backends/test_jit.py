@@ -4,7 +4,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import biomem
 from biomem.backends import jit
@@ -12,6 +15,27 @@ from biomem.engine import random_cpu
 
 ROOT = Path(biomem.__file__).parent
 DETECTOR = ROOT / "models" / "htm" / "detector" / "cpu.py"
+CALLED = {
+    DETECTOR: (
+        "models/htm/detector/cpu.py",
+        "models/htm/temporal_memory/cpu.py",
+        "models/htm/temporal_memory/params.py",
+        "models/htm/likelihood/model.py",
+        "engine/random_cpu.py",
+        "engine/random.py",
+    ),
+    ROOT / "models" / "elm" / "training_cpu.py": (
+        "models/elm/simd_cpu.py",
+        "backends/simd.py",
+        "backends/simd_llvm.py",
+    ),
+    ROOT / "models" / "wave_rnn" / "bptt_cpu.py": (
+        "backends/simd.py",
+        "backends/simd_llvm.py",
+        "backends/simd_tiles.py",
+    ),
+}
+UNRELATED = ("cli/__init__.py", "stream/records.py", "testing/toys_cpu.py", "backends/ops.py")
 
 
 def test_no_kernel_goes_round_the_cache() -> None:
@@ -25,33 +49,38 @@ def test_a_kernel_is_cached_in_the_folder_of_its_digest(tmp_path) -> None:
     assert path.name == f"numba-{jit.source_digest(ROOT / 'engine' / 'random_cpu.py')}"
 
 
-def test_the_digest_covers_what_the_kernel_calls_and_not_the_rest(tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def copy(tmp_path, monkeypatch) -> Iterator[Path]:
     copy = tmp_path / "biomem"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(jit, "PACKAGE", copy)
-    kernel = copy / DETECTOR.relative_to(ROOT)
+    jit.source_digest.cache_clear()
+    yield copy
+    jit.source_digest.cache_clear()
 
+
+@pytest.mark.parametrize("kernel", CALLED, ids=lambda path: path.parent.name)
+def test_the_digest_covers_what_the_kernel_calls_and_not_the_rest(kernel: Path, copy: Path) -> None:
     def digest_after(change: str) -> str:
         with (copy / change).open("a") as file:
             file.write("# changed\n")
         jit.source_digest.cache_clear()
-        return jit.source_digest(kernel)
+        return jit.source_digest(copy / kernel.relative_to(ROOT))
 
-    jit.source_digest.cache_clear()
-    seen = [jit.source_digest(kernel)]
-    for called in (
-        "models/htm/detector/cpu.py",
-        "models/htm/temporal_memory/cpu.py",
-        "models/htm/temporal_memory/params.py",
-        "models/htm/likelihood/model.py",
-        "engine/random_cpu.py",
-        "engine/random.py",
-    ):
+    seen = [jit.source_digest(copy / kernel.relative_to(ROOT))]
+    for called in CALLED[kernel]:
         seen.append(digest_after(called))
         assert seen[-1] not in seen[:-1], called
-    for unrelated in ("cli/__init__.py", "stream/records.py", "testing/toys_cpu.py"):
+    for unrelated in UNRELATED:
         assert digest_after(unrelated) == seen[-1], unrelated
-    jit.source_digest.cache_clear()
+
+
+def test_every_module_with_vector_code_is_followed() -> None:
+    emits = re.compile(r"^(from|import) (llvmlite|biomem\.backends\.jit)\b", re.MULTILINE)
+    for module in (ROOT / "backends").glob("*.py"):
+        if emits.search(module.read_text()):
+            user = f"from biomem.backends.{module.stem} import name".encode()
+            assert list(jit._imported(user)) == [module], module.name
 
 
 def test_a_read_only_package_is_cached_where_numba_was_told(tmp_path) -> None:

@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 from numba import njit
 
+from biomem.backends.simd import lanes_of
+from biomem.backends.simd_tiles import tile
 from biomem.engine.random import Rng
 from biomem.models.wave_rnn import WaveRNN, bptt_cpu, cpu
-from biomem.models.wave_rnn.simd_cpu import LANES, tile
 
 CASES = {
     "256 x 16": {"n_units": 256, "n_channels": 16},
@@ -53,7 +54,7 @@ def best(runs: list[Callable[[], Any]], rounds: int) -> list[float]:
 
 def peak(rounds: int) -> float:
     """Return GFLOP/s of one core in single precision."""
-    width, q, count = 4 * LANES[np.dtype(np.float32)], 192, 2000
+    width, q, count = 4 * lanes_of(np.float32), 192, 2000
     out, rows, taps = (np.zeros(n, np.float32) for n in (4 * width, width, 4 * q))
     offsets = np.zeros(q, np.int64)
     _tiles(1, out, rows, offsets, taps, width)

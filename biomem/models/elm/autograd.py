@@ -15,11 +15,11 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from biomem.backends import to_numpy
+from biomem.backends.simd import lanes_of
 from biomem.engine.scan import loop
 from biomem.models.elm import training_cpu
 from biomem.models.elm.cpu import Tables, pack, wide
 from biomem.models.elm.model import ELMState
-from biomem.models.elm.simd_cpu import lanes_of
 
 if TYPE_CHECKING:
     from torch import Tensor

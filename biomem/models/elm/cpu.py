@@ -19,19 +19,19 @@ import numpy as np
 from numba import prange
 
 from biomem.backends.jit import njit
-from biomem.models.elm.model import UPDATE_BOUND, decay_branch
-from biomem.models.elm.simd_cpu import (
+from biomem.backends.simd import (
     add,
     add_product,
     add_rows,
     affine,
-    bound,
     find,
     lanes_of,
     padded,
     scale,
     silu,
 )
+from biomem.models.elm.model import UPDATE_BOUND, decay_branch
+from biomem.models.elm.simd_cpu import bound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

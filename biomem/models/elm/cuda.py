@@ -15,11 +15,11 @@ from numba import cuda
 
 from biomem.backends import to_numpy
 from biomem.backends.cuda import Launch, device_kernel
+from biomem.backends.simd import padded
 from biomem.engine.scan import loop
 from biomem.models.elm.cpu import tables_of
 from biomem.models.elm.model import ELM, ELMState
 from biomem.models.elm.params import ELMParams
-from biomem.models.elm.simd_cpu import padded
 
 __all__ = ["elm_drive", "elm_scan", "scan"]
 

@@ -22,12 +22,9 @@ import numpy as np
 from numba import prange
 
 from biomem.backends.jit import njit
-from biomem.models.elm.cpu import drive_branches
-from biomem.models.elm.model import UPDATE_BOUND
-from biomem.models.elm.simd_cpu import (
+from biomem.backends.simd import (
     add_product,
     affine,
-    bound,
     find,
     relu,
     relu_slope,
@@ -35,6 +32,9 @@ from biomem.models.elm.simd_cpu import (
     silu,
     silu_slope,
 )
+from biomem.models.elm.cpu import drive_branches
+from biomem.models.elm.model import UPDATE_BOUND
+from biomem.models.elm.simd_cpu import bound
 
 __all__ = ["backward", "forward", "synapse_gradient"]
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from biomem.backends import to_numpy
 from biomem.backends.jit import njit
+from biomem.backends.simd_tiles import dots, lane_sum, tile
 from biomem.models.wave_rnn.cpu import (
     advance,
     close_rings,
@@ -31,7 +32,6 @@ from biomem.models.wave_rnn.cpu import (
     unpack,
 )
 from biomem.models.wave_rnn.packing_cpu import RELU, TANH, Plan, Taps, plan_of, taps_of
-from biomem.models.wave_rnn.simd_cpu import dots, lane_sum, tile
 
 if TYPE_CHECKING:
     from biomem.models.wave_rnn.model import WaveRNN

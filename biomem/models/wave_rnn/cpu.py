@@ -15,9 +15,10 @@ import numba
 import numpy as np
 
 from biomem.backends.jit import njit
+from biomem.backends.simd import fma
+from biomem.backends.simd_tiles import dots, lane_sum, tile
 from biomem.models.wave_rnn.model import WaveRNN, WaveRNNOutput, WaveRNNState
 from biomem.models.wave_rnn.packing_cpu import RELU, TANH, plan_of
-from biomem.models.wave_rnn.simd_cpu import dots, fma, lane_sum, tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from biomem.backends import to_numpy
+from biomem.backends.simd import lanes_of, padded
 from biomem.models.wave_rnn.model import WaveRNN
-from biomem.models.wave_rnn.simd_cpu import LANES
 
 if TYPE_CHECKING:
     from biomem.typing import FloatArray, IntArray
@@ -80,12 +80,12 @@ class Plan(NamedTuple):
 def rings_of(model: WaveRNN) -> Rings:
     """Return the layout of a model's hidden state; dense weights see one long ring, no halo."""
     p = model.params
-    lanes = LANES[np.dtype(p.dtype)]
+    lanes = lanes_of(p.dtype)
     dense = p.tie_weights == "dense"
     c, n = (1, p.n_neurons) if dense else (p.n_channels, p.n_units)
     half = 0 if dense else p.kernel_size // 2
-    pad = -(-half // lanes) * lanes
-    row = -(-n // lanes) * lanes + 2 * pad
+    pad = padded(half, p.dtype)
+    row = padded(n, p.dtype) + 2 * pad
     return Rings(c, n, half, pad, row, c * row, lanes, ACTIVATIONS[p.activation])
 
 
