@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,12 @@ def measure(model: WaveRNN, task: Copy, sequences: int = 32) -> dict[str, Any]:
 
 
 def draw(model: WaveRNN, task: Copy, ring: int, title: str, path: Path) -> None:
-    """Draw one ring over one list."""
+    """Draw one ring over one list, in few colours, so that the file stays small."""
+    from PIL import Image
+
     from biomem.viz.waves import plot_waves
 
     axes = plot_waves(activity(model, task, 1)[:, 0, ring], title=title)
-    axes[0].figure.savefig(path, dpi=60)
+    drawn = io.BytesIO()
+    axes[0].figure.savefig(drawn, dpi=72)
+    Image.open(drawn).convert("RGB").quantize(64).save(path, optimize=True)
