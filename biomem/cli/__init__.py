@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         name = (
             " ".join(["biomem", *tokens[:1]])
-            if tokens[:1] in (["detect"], ["doctor"])
+            if tokens[:1] in (["detect"], ["doctor"], ["drift"])
             else "biomem"
         )
         print(f"{name}: {' '.join(str(error).split())} (see {name} --help)", file=sys.stderr)

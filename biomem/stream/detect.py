@@ -11,18 +11,14 @@ import os
 from collections.abc import Callable
 from typing import BinaryIO
 
-from biomem.engine.checkpoint import Checkpoint, read_checkpoint
-from biomem.engine.progress import ProgressMode, progress_bar
-from biomem.errors import MissingFileError, ParameterError
+from biomem.engine.progress import ProgressMode
 from biomem.models.htm.detector import HTMDetectorParams
+from biomem.stream.detect_job import DetectJob
 from biomem.stream.detect_options import PRESETS, DetectOptions
-from biomem.stream.inputs import Input
 from biomem.stream.options import ReadOptions
-from biomem.stream.output import Outputs
 from biomem.stream.report import DetectReport
-from biomem.stream.run import Events, Run
-from biomem.stream.session import Stopwatch
-from biomem.stream.stopping import Stop, Stopped
+from biomem.stream.run import run_job
+from biomem.stream.stopping import Stop
 
 __all__ = ["DetectOptions", "DetectReport", "detect"]
 
@@ -112,47 +108,22 @@ def detect(
     2024-05-01 00:00,1.5,1.0,0.5,0.030102999...,0
     2024-05-01 00:05,1.6,1.0,0.5,0.030102999...,0
     """
-    if type(save_every) is not int or save_every < 1:
-        raise ParameterError(f"save_every must be an integer >= 1, got {save_every!r}")
     options = DetectOptions() if options is None else options
-    outputs = Outputs.of(out, format=format, plot=plot, save=resume if save is None else save)
-    events = Events(on_event)
-    watch = Stopwatch()
-    checkpoint = _checkpoint(resume, events)
-    feed = Input(source, stop)
-    try:
-        with progress_bar(feed.size(), progress, unit="B") as bar:
-            run = Run(
-                options=options,
-                read=PRESETS[options.preset] if read is None else read,
-                params=params,
-                outputs=outputs,
-                feed=feed,
-                events=events,
-                backend=backend,
-                save_every=save_every,
-                stop=stop,
-                watch=watch,
-                bar=bar,
-            )
-            try:
-                start = run.begin() if checkpoint is None else run.go_on(checkpoint, str(resume))
-            except Stopped:
-                start = None
-            if start is None:
-                return run.nothing()
-            return run.finish(*start, resumed=checkpoint is not None)
-    finally:
-        feed.close()
-
-
-def _checkpoint(path: StrPath | None, events: Events) -> Checkpoint | None:
-    if path is None:
-        return None
-    try:
-        return read_checkpoint(path)
-    except MissingFileError:
-        events(
-            "notice", f"there is no checkpoint {os.fspath(path)!r} yet; starting at the beginning"
-        )
-        return None
+    report = run_job(
+        DetectJob(options),
+        source,
+        out,
+        PRESETS[options.preset] if read is None else read,
+        params=params,
+        format=format,
+        plot=plot,
+        save=save,
+        save_every=save_every,
+        resume=resume,
+        backend=backend,
+        progress=progress,
+        on_event=on_event,
+        stop=stop,
+    )
+    assert isinstance(report, DetectReport)
+    return report

@@ -22,6 +22,8 @@ class Outputs(NamedTuple):
     checkpoint: Path | None
     folder: bool = False
     """The scores lie in a folder made for them."""
+    events: Path | None = None
+    """File of the events that are in the rows, if there is to be one."""
 
     @classmethod
     def of(
@@ -31,6 +33,8 @@ class Outputs(NamedTuple):
         format: str | None = None,
         plot: bool = True,
         save: str | os.PathLike[str] | None = None,
+        stem: str = "scores",
+        events: bool = False,
     ) -> Outputs:
         """Return the files that `out` stands for.
 
@@ -44,6 +48,10 @@ class Outputs(NamedTuple):
             Whether there is to be a picture.
         save : path, optional
             The checkpoint.
+        stem : str
+            Name of the row file in a folder.
+        events : bool
+            Whether there is to be a file of events.
 
         Raises
         ------
@@ -58,7 +66,7 @@ class Outputs(NamedTuple):
         target = Path(os.path.abspath(out))
         suffix = target.suffix[1:]
         if suffix not in FORMATS:
-            scores = target / f"scores.{format or 'csv'}"
+            scores = target / f"{stem}.{format or 'csv'}"
         elif format not in (None, suffix):
             raise ParameterError(
                 f"format is {format!r}, but the output {str(target)!r} is a .{suffix}"
@@ -67,7 +75,12 @@ class Outputs(NamedTuple):
             scores = target
         checkpoint = None if save is None else Path(os.path.abspath(save))
         picture = scores.with_suffix(".png") if plot else None
-        return cls(scores, picture, checkpoint, suffix not in FORMATS)
+        folder = suffix not in FORMATS
+        told = None
+        if events:
+            name = f"events{scores.suffix}" if folder else f"{scores.stem}.events{scores.suffix}"
+            told = scores.with_name(name)
+        return cls(scores, picture, checkpoint, folder, told)
 
     def check(self, source: str | os.PathLike[str] | None) -> None:
         """Find out whether every file can be written; makes the folder that `out` named.
@@ -88,6 +101,7 @@ class Outputs(NamedTuple):
             "input": None if source is None else Path(os.path.abspath(source)),
             "scores": self.scores,
             "plot": self.plot,
+            "events": self.events,
             "checkpoint": self.checkpoint,
         }
         seen: dict[str, str] = {}
@@ -110,7 +124,7 @@ class Outputs(NamedTuple):
                         "folder, or a file in .csv or .jsonl"
                     ) from exc
                 raise output_error(self.scores.parent, exc) from exc
-        for path in (self.scores, self.plot, self.checkpoint):
+        for path in (self.scores, self.plot, self.events, self.checkpoint):
             if path is not None:
                 _try(path)
 

@@ -1,4 +1,4 @@
-"""What a run of `biomem.stream.detect` did."""
+"""What a run did."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from biomem.stream.events import Counts
 
-__all__ = ["DetectReport"]
+__all__ = ["DetectReport", "RunReport"]
 
 _SKIPPED = {
     "bad": "unreadable",
@@ -21,8 +21,8 @@ _SKIPPED = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DetectReport:
-    """Outcome of a run; its text is the closing table of ``biomem detect``.
+class RunReport:
+    """Outcome of a run; its text is a closing table.
 
     Parameters
     ----------
@@ -34,19 +34,14 @@ class DetectReport:
         What became of the rows, over the whole stream.
     kept : tuple of str
         Which of late and duplicate rows were scored rather than skipped.
-    alarms : int
-        Over the whole stream.
-    first_alarms : tuple of str
-        Timestamps of the first few.
     range : (float, float) or None
         Expected range of the values, None if the detector was given or not yet built.
-    probation : int
-        Records at the start that raise no alarm.
     seconds, cpu_seconds : float
         Wall and processor time of reading, scoring and writing, without compiling.
     timed_records : int
         Records those times are for.
     scores : Path
+        The file of rows.
     plot, checkpoint : Path or None
         None if there is none.
     resumed : bool
@@ -58,10 +53,7 @@ class DetectReport:
     total_records: int
     counts: Counts
     kept: tuple[str, ...]
-    alarms: int
-    first_alarms: tuple[str, ...]
     range: tuple[float, float] | None
-    probation: int
     seconds: float
     cpu_seconds: float
     timed_records: int
@@ -70,6 +62,14 @@ class DetectReport:
     checkpoint: Path | None
     resumed: bool
     stopped: int | None
+
+    def found(self) -> list[tuple[str, str]]:
+        """Return the lines of the table about what was found."""
+        return []
+
+    def files(self) -> list[tuple[str, str]]:
+        """Return the lines of the table about files of rows."""
+        return [("scores", str(self.scores))]
 
     @property
     def records_per_second(self) -> float:
@@ -94,14 +94,14 @@ class DetectReport:
         rows.append(("skipped", skipped or "none"))
         if self.counts.gaps:
             rows.append(("gaps", f"{self.counts.gaps:,}"))
-        rows.append(("alarms", self._alarms()))
+        rows += self.found()
         if self.range is not None:
             rows.append(("expected range", f"{self.range[0]:g} to {self.range[1]:g}"))
         if self.timed_records:
             rate, cpu = self.records_per_second, self.records_per_cpu_second
             rows.append(("speed", f"{rate:,.0f} records/s, {cpu:,.0f} per CPU-second"))
         if self.total_records:
-            rows.append(("scores", str(self.scores)))
+            rows += self.files()
         if self.plot is not None:
             rows.append(("plot", str(self.plot)))
         if self.checkpoint is not None:
@@ -117,6 +117,29 @@ class DetectReport:
         if not self.resumed:
             return f"{self.records:,}"
         return f"{self.records:,} in this run, {self.total_records:,} in all"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DetectReport(RunReport):
+    """Outcome of a run of `biomem.stream.detect`.
+
+    Parameters
+    ----------
+    alarms : int
+        Over the whole stream.
+    first_alarms : tuple of str
+        Timestamps of the first few.
+    probation : int
+        Records at the start that raise no alarm.
+    """
+
+    alarms: int
+    first_alarms: tuple[str, ...]
+    probation: int
+
+    def found(self) -> list[tuple[str, str]]:
+        """Return the lines of the table about alarms."""
+        return [("alarms", self._alarms())]
 
     def _alarms(self) -> str:
         if not self.alarms:

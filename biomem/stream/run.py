@@ -1,4 +1,4 @@
-"""The three parts of a detect run: its beginning, or where it goes on from; its loop; its end."""
+"""The three parts of a run: its beginning, or where it goes on from; its loop; its end."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from biomem.engine.checkpoint import Checkpoint
+from biomem.engine.checkpoint import Checkpoint, read_checkpoint
+from biomem.engine.progress import ProgressMode, progress_bar
 from biomem.engine.simulator import Simulator
-from biomem.errors import BiomemWarning, CheckpointMismatch
-from biomem.models.htm.detector import HTMDetector, HTMDetectorParams
-from biomem.stream.detect_options import PROBATION, DetectOptions
+from biomem.errors import BiomemWarning, CheckpointMismatch, MissingFileError, ParameterError
 from biomem.stream.events import Counts
 from biomem.stream.inputs import Input
+from biomem.stream.job import Job
 from biomem.stream.journal import Committed, Journal, Repair
 from biomem.stream.memo import Memo
 from biomem.stream.options import ReadOptions
 from biomem.stream.output import Outputs, keep_previous
-from biomem.stream.picture import draw
 from biomem.stream.records import Record, RecordReader
-from biomem.stream.report import DetectReport
-from biomem.stream.scores import Alarms
+from biomem.stream.report import RunReport
 from biomem.stream.session import Session, Stopwatch
 from biomem.stream.stopping import Stop, Stopped
 
-__all__ = ["Events", "Run"]
+__all__ = ["Events", "Run", "run_job"]
 
 
 class Events:
@@ -68,11 +66,11 @@ Start = tuple[Session, list[Record], dict[str, Any] | None]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """What `biomem.stream.detect.detect` was asked for, and what is done with it."""
+    """What a function such as `biomem.stream.detect.detect` was asked for, and how it is done."""
 
-    options: DetectOptions
+    job: Job
     read: ReadOptions
-    params: HTMDetectorParams | None
+    params: Any
     outputs: Outputs
     feed: Input
     events: Events
@@ -85,14 +83,14 @@ class Run:
     def begin(self) -> Start | None:
         """Start at the beginning; None if a stop came before the detector could be made."""
         self.outputs.check(self.feed.path)
-        options, params = self.options, self.params
+        options, params = self.job.options, self.params
         span, count = (options.range if params is None else None), None
-        if params is None and options.preset == "nab":
+        if params is None and options.looks_ahead:
             low, high, count = self.feed.survey(self.read)
             span = low, high
         self.events.hold()
         reader = self.feed.reader(self.read, None, self.events)
-        wanted = 1 if params is not None or span else options.probation or PROBATION
+        wanted = 1 if params is not None or span else options.prefix
         held, before = self._hold(reader, wanted)
         if not held or (self._stopped and len(held) < wanted):
             self.events(
@@ -105,25 +103,29 @@ class Run:
             if span is None:
                 values = [record.value for record in held]
                 span = min(values), max(values)
-            params = options.detector(*span, records=count, timed=bool(held[0].stamp))
+            params = self.job.params(*span, records=count, timed=bool(held[0].stamp))
         detector = params
         sim = self.watch.without(
             lambda: Simulator(
-                HTMDetector(detector), backend=self.backend, seed=options.seed, progress=False
+                self.job.model(detector), backend=self.backend, seed=options.seed, progress=False
             )
         )
         self._keep_previous()
         journal = Journal.begin(self.outputs.scores)
-        alarms = Alarms(params.likelihood.first_estimate, options.threshold)
+        alarms = self.job.begin(params)
         return self._session(sim, reader, journal, alarms, span), held, before
 
     def go_on(self, checkpoint: Checkpoint, origin: str) -> Start:
         """Continue from a checkpoint."""
-        memo = Memo.of(checkpoint, origin)
-        self.options.check_same(memo.options, repr(origin))
+        memo = Memo.of(checkpoint, origin, self.job)
+        self.job.options.check_same(memo.options, repr(origin))
         sim = self.watch.without(
             lambda: Simulator.restore(
-                checkpoint, origin=origin, model=HTMDetector, backend=self.backend, progress=False
+                checkpoint,
+                origin=origin,
+                model=self.job.model,
+                backend=self.backend,
+                progress=False,
             )
         )
         if self.params is not None and sim.model.params != self.params:
@@ -139,12 +141,7 @@ class Run:
         if target is not None and os.path.realpath(target) != os.path.realpath(origin):
             self._keep_previous()
         alarms = memo.alarms
-        if alarms.threshold != self.options.threshold:
-            now = self.options.threshold
-            self.events(
-                "notice", f"the threshold was {alarms.threshold:g} and is {now:g} from here on"
-            )
-            alarms.threshold = now
+        self.job.go_on(alarms, lambda message: self.events("notice", message))
         session = self._session(sim, reader, journal, alarms, memo.range)
         if replay is not None:
             session.replay(replay)
@@ -152,17 +149,16 @@ class Run:
             session.commit(reader.position)
         return session, [], None
 
-    def nothing(self) -> DetectReport:
+    def nothing(self) -> RunReport:
         """Report a run that ended before it began."""
-        return DetectReport(
+        return self.job.report(
+            self.outputs,
+            None,
             records=0,
             total_records=0,
             counts=Counts(),
             kept=(),
-            alarms=0,
-            first_alarms=(),
             range=None,
-            probation=self.options.probation or PROBATION,
             seconds=0.0,
             cpu_seconds=0.0,
             timed_records=0,
@@ -180,31 +176,28 @@ class Run:
         before: dict[str, Any] | None,
         *,
         resumed: bool,
-    ) -> DetectReport:
+    ) -> RunReport:
         """Score all there is, draw it, and report."""
         session.run(held, before)
         wall, cpu = self.watch.read()
         stopped = None if self.stop is None else self.stop.signal
         plot = None if stopped is not None else self.outputs.plot
-        if plot is not None:
-            draw(
-                plot,
-                self.outputs.scores,
-                session.reader.position["layout"],
-                tz=self.read.tz,
-                threshold=self.options.threshold,
-                title=Path(self.feed.path or "standard input").name,
-            )
-        alarms = session.alarms
-        return DetectReport(
+        self.job.close(
+            self.outputs,
+            session.sim.model,
+            session.reader.position["layout"],
+            self.read.tz,
+            Path(self.feed.path or "standard input").name,
+            plot is not None,
+        )
+        return self.job.report(
+            self.outputs,
+            session.alarms,
             records=session.records,
             total_records=session.sim.tick,
             counts=session.reader.counts,
             kept=tuple(k for k in ("late", "duplicate") if getattr(self.read, k) == "keep"),
-            alarms=alarms.count,
-            first_alarms=tuple(alarms.first),
             range=session.range,
-            probation=alarms.probation,
             seconds=wall,
             cpu_seconds=cpu,
             timed_records=session.timed_records,
@@ -280,16 +273,17 @@ class Run:
         sim: Simulator,
         reader: RecordReader,
         journal: Journal,
-        alarms: Alarms,
+        alarms: Any,
         span: tuple[float, float] | None,
     ) -> Session:
         return Session(
+            self.job,
             sim,
             reader,
             journal,
             alarms,
             outputs=self.outputs,
-            options=self.options.to_dict(),
+            options=self.job.options.to_dict(),
             range=span,
             live=self.feed.live,
             save_every=self.save_every,
@@ -305,3 +299,83 @@ class Run:
     def _progress(self, reader: RecordReader) -> None:
         if not self.bar.disable:
             self.bar.update(reader.position["offset"] - self.bar.n)
+
+
+StrPath = str | os.PathLike[str]
+
+
+def run_job(
+    job: Job,
+    source: StrPath | BinaryIO,
+    out: StrPath,
+    read: ReadOptions,
+    *,
+    params: Any,
+    format: str | None,
+    plot: bool,
+    save: StrPath | None,
+    save_every: int,
+    resume: StrPath | None,
+    backend: str,
+    progress: ProgressMode,
+    on_event: Callable[[str, str], None] | None,
+    stop: Stop | None,
+    events: bool = False,
+) -> RunReport:
+    """Do `job` on every record of `source`; see `biomem.stream.detect.detect` for the rest.
+
+    Parameters
+    ----------
+    events : bool
+        The job writes a file of events beside its rows.
+    """
+    if type(save_every) is not int or save_every < 1:
+        raise ParameterError(f"save_every must be an integer >= 1, got {save_every!r}")
+    outputs = Outputs.of(
+        out,
+        format=format,
+        plot=plot,
+        save=resume if save is None else save,
+        stem=job.stem,
+        events=events,
+    )
+    say = Events(on_event)
+    watch = Stopwatch()
+    checkpoint = _checkpoint(resume, say)
+    feed = Input(source, stop)
+    try:
+        with progress_bar(feed.size(), progress, unit="B") as bar:
+            run = Run(
+                job=job,
+                read=read,
+                params=params,
+                outputs=outputs,
+                feed=feed,
+                events=say,
+                backend=backend,
+                save_every=save_every,
+                stop=stop,
+                watch=watch,
+                bar=bar,
+            )
+            try:
+                start = run.begin() if checkpoint is None else run.go_on(checkpoint, str(resume))
+            except Stopped:
+                start = None
+            if start is None:
+                return run.nothing()
+            return run.finish(*start, resumed=checkpoint is not None)
+    finally:
+        feed.close()
+
+
+def _checkpoint(path: StrPath | None, events: Events) -> Checkpoint | None:
+    if path is None:
+        return None
+    try:
+        return read_checkpoint(path)
+    except MissingFileError:
+        events(
+            "notice", f"there is no checkpoint {os.fspath(path)!r} yet; starting at the beginning"
+        )
+        return None

@@ -15,7 +15,17 @@ from biomem.stream.records import Record
 from biomem.stream.timestamps import StampParser, detect_format, stamp_parser
 from biomem.typing import FloatArray
 
-__all__ = ["FORMATS", "Alarms", "ScoreColumns", "format_rows", "header_of", "read_scores"]
+__all__ = [
+    "FORMATS",
+    "Alarms",
+    "ScoreColumns",
+    "StampClock",
+    "csv_text",
+    "format_rows",
+    "header_of",
+    "read_scores",
+    "stamp_of",
+]
 
 FORMATS = ("csv", "jsonl")
 
@@ -98,10 +108,15 @@ def format_rows(
     return "".join(lines)
 
 
+def csv_text(text: str) -> str:
+    """Return `text` as a CSV cell, quoted where it has to be."""
+    if '"' in text or "," in text:
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
 def _csv_row(stamp: str, value: float, raw: float, chance: float, score: float, alarm: bool) -> str:
-    if '"' in stamp or "," in stamp:
-        stamp = '"' + stamp.replace('"', '""') + '"'
-    return f"{stamp},{value!r},{raw!r},{chance!r},{score!r},{alarm:d}\n"
+    return f"{csv_text(stamp)},{value!r},{raw!r},{chance!r},{score!r},{alarm:d}\n"
 
 
 def _json_row(
@@ -137,7 +152,7 @@ def read_scores(path: Path, time_format: str | None, tz: str = "UTC") -> ScoreCo
     tz : str
         As in `ReadOptions`.
     """
-    clock = _Clock(time_format, tz)
+    clock = StampClock(time_format, tz)
     times, values, scores, alarms = array("d"), array("d"), array("d"), array("b")
     first = ""
     for stamp, value, score, alarm in _fields(path):
@@ -170,8 +185,15 @@ def _fields(path: Path) -> Iterator[tuple[str, Any, Any, Any]]:
             yield stamp, value, score, alarm
 
 
-class _Clock:
-    """Wall-clock times of the stamps of a score file."""
+class StampClock:
+    """Wall-clock times of the stamps in a file of rows.
+
+    Parameters
+    ----------
+    time_format : str or None
+    tz : str
+        As in `read_scores`.
+    """
 
     def __init__(self, time_format: str | None, tz: str) -> None:
         self._tz = tz
@@ -180,6 +202,7 @@ class _Clock:
         self._wall = 0.0
 
     def wall(self, stamp: str) -> float:
+        """Return the time of the next row's stamp, s since 1970, or its tick."""
         try:
             instant, self._wall = self._parse(stamp, self._newest)
         except (ValueError, OverflowError):

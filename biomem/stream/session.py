@@ -15,11 +15,11 @@ import numpy as np
 from biomem.engine.checkpoint import read_checkpoint, write_checkpoint
 from biomem.engine.simulator import Simulator
 from biomem.errors import DataError, RunInterrupted
+from biomem.stream.job import Job
 from biomem.stream.journal import Committed, Journal
 from biomem.stream.memo import Memo
 from biomem.stream.output import Outputs
 from biomem.stream.records import Record, RecordReader
-from biomem.stream.scores import Alarms, format_rows, header_of
 from biomem.stream.stopping import Stop, Stopped
 from biomem.typing import FloatArray
 
@@ -54,15 +54,17 @@ class Session:
 
     Parameters
     ----------
+    job : Job
     sim : Simulator
-        Of an `HTMDetector`.
+        Of the job's model.
     reader : RecordReader
     journal : Journal
-        The score file.
-    alarms : Alarms
+        The row file.
+    alarms : Tally
+        What was found so far.
     outputs : Outputs
     options : dict
-        `DetectOptions.to_dict`.
+        `RunOptions.to_dict`.
     range : (float, float) or None
     live : bool
         The source cannot be read again, so rows are written at once.
@@ -78,10 +80,11 @@ class Session:
 
     def __init__(
         self,
+        job: Job,
         sim: Simulator,
         reader: RecordReader,
         journal: Journal,
-        alarms: Alarms,
+        alarms: Any,
         *,
         outputs: Outputs,
         options: dict[str, Any],
@@ -93,6 +96,7 @@ class Session:
         progress: Callable[[RecordReader], None],
         on_compile: Callable[[], None],
     ) -> None:
+        self.job = job
         self.sim, self.reader, self.journal, self.alarms = sim, reader, journal, alarms
         self.outputs, self.options, self.range = outputs, options, range
         self.live, self.save_every = live, save_every
@@ -103,7 +107,7 @@ class Session:
         self._rows: list[str] = []
         self._pending = 0
         self._warm = False
-        self._timed = sim.model.params.time is not None  # type: ignore[attr-defined]
+        self._timed = job.timed(sim.model)
 
     @property
     def durable(self) -> bool:
@@ -165,7 +169,7 @@ class Session:
         text = self._take_rows()
         if self.outputs.checkpoint is not None and position is not None:
             self.journal.sync()
-            self.sim.save(self.outputs.checkpoint, self._memo(position, text).to_extra())
+            self.sim.save(self.outputs.checkpoint, self._memo(position, text).to_extra(self.job))
         self._append(text)
         self._pending = 0
 
@@ -194,7 +198,7 @@ class Session:
         path = self.outputs.checkpoint
         assert path is not None
         saved = read_checkpoint(path)
-        memo = Memo.of(saved, str(path))
+        memo = Memo.of(saved, str(path), self.job)
         row = self._score([record])
         memo = dataclasses.replace(
             memo,
@@ -203,7 +207,7 @@ class Session:
             position_after=self.reader.position,
         )
         self.journal.sync()
-        write_checkpoint(path, {**saved.header, "extra": memo.to_extra()}, saved.arrays)
+        write_checkpoint(path, {**saved.header, "extra": memo.to_extra(self.job)}, saved.arrays)
         self._append(row)
         self.progress(self.reader)
 
@@ -211,7 +215,7 @@ class Session:
         """Return the rows not yet written, the header before the first."""
         text = "".join(self._rows)
         self._rows.clear()
-        return text if self.journal.length else header_of(self.journal.path) + text
+        return text if self.journal.length else self.job.header(self.journal.path) + text
 
     def _append(self, text: str) -> None:
         self.journal.append(text.encode())
@@ -223,17 +227,16 @@ class Session:
                 f"{self.reader.name}: there are no timestamps, but the detector was made for some"
             )
         tick = self.sim.tick
-        xs = np.array([(r.value, r.time, r.reset) for r in records], np.float64)
+        xs = self.job.inputs(self.sim.model, records)
         if self._warm:
             parts = self._advance(xs)
             self.timed_records += len(xs)
         else:
             parts = self.watch.without(lambda: self._compile(xs[:1])) + self._advance(xs[1:])
             self.timed_records += len(xs) - 1
-        raw, likelihood, score = (_join(parts, name) for name in ("raw", "likelihood", "score"))
         self.records += len(records)
-        path = self.journal.path
-        return format_rows(path, records, raw, likelihood, score, self.alarms, tick)
+        out = {name: _join(parts, name) for name in self.job.columns}
+        return self.job.rows(self.journal.path, records, out, self.alarms, tick)
 
     def _compile(self, xs: FloatArray) -> list[Any]:
         """Advance over the first record, which is where kernels are compiled or loaded."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["envelope", "plot_anomalies", "save_png"]
 
 # Okabe and Ito's colours, told apart with any colour vision and in grey print.
-_BLUE, _VERMILION, _GREY, _AMBER = "#0072B2", "#D55E00", "#4D4D4D", "#E69F00"
+BLUE, VERMILION, GREY, AMBER = "#0072B2", "#D55E00", "#4D4D4D", "#E69F00"
 
 _DRAWN_WHOLE = 50_000  # points; more of them share pixels
 _TITLE = 78  # characters beside the legend
@@ -93,25 +93,25 @@ def plot_anomalies(
     """
     from matplotlib.figure import Figure
 
-    t = _column("times", times)
-    y = _column("values", values, len(t))
-    s = _column("scores", scores, len(t))
+    t = column("times", times)
+    y = column("values", values, len(t))
+    s = column("scores", scores, len(t))
     alarmed = _indices(alarms, len(t))
-    breaks = np.zeros(len(t), bool) if resets is None else _column("resets", resets, len(t)) != 0
+    breaks = np.zeros(len(t), bool) if resets is None else column("resets", resets, len(t)) != 0
     if ax is None:
         figure = Figure(figsize=(11.0, 5.2), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1.0])
     else:
         upper, lower = ax
-    dated = _has_dates(t, stamps)
+    dated = has_dates(t, stamps)
     x = t / 86400.0 if dated else t
     spans = [(a / 86400.0, b / 86400.0) if dated else (a, b) for a, b in windows]
-    _draw_values(upper, x, y, breaks, alarmed)
-    _draw_scores(lower, x, s, breaks, threshold)
+    draw_values(upper, x, y, breaks, alarmed)
+    draw_scores(lower, x, s, breaks, threshold)
     _shade(upper, lower, spans)
-    _label(upper, lower, title, value_label, score_label)
+    label(upper, lower, title, value_label, score_label)
     if dated:
-        _show_dates(lower, t)
+        show_dates(lower, t)
     else:
         lower.set_xlabel("time (s since 1970)" if stamps and stamps[0] else "record (tick)")
     return np.array([upper, lower], dtype=object)
@@ -159,7 +159,7 @@ def _broken(x: FloatArray, y: FloatArray, breaks: BoolArray) -> tuple[FloatArray
     return np.insert(x, at, x[at]), np.insert(y, at, np.nan)
 
 
-def _column(name: str, given: ArrayLike, n: int | None = None) -> FloatArray:
+def column(name: str, given: ArrayLike, n: int | None = None) -> FloatArray:
     array = np.asarray(given, dtype=np.float64)
     if array.ndim != 1 or (n is not None and len(array) != n):
         wanted = "(n,)" if n is None else f"({n},), one for each of times"
@@ -182,7 +182,7 @@ def _indices(alarms: ArrayLike | None, n: int) -> np.ndarray[Any, np.dtype[np.in
     return np.unique(array.astype(np.intp))
 
 
-def _has_dates(t: FloatArray, stamps: Sequence[str] | None) -> bool:
+def has_dates(t: FloatArray, stamps: Sequence[str] | None) -> bool:
     if not len(t) or not _FIRST_DATE <= t.min() <= t.max() <= _LAST_DATE:
         return False
     if stamps is not None:
@@ -196,10 +196,10 @@ def _draw(axes: Axes, x: FloatArray, y: FloatArray, breaks: BoolArray, **style: 
     axes.plot(*draw(x, y, breaks), marker="." if len(x) == 1 else "", **style)
 
 
-def _draw_values(
+def draw_values(
     axes: Axes, x: FloatArray, y: FloatArray, breaks: BoolArray, alarmed: np.ndarray[Any, Any]
 ) -> None:
-    _draw(axes, x, y, breaks, color=_BLUE, linewidth=0.8)
+    _draw(axes, x, y, breaks, color=BLUE, linewidth=0.8)
     if len(alarmed):
         axes.plot(
             x[alarmed],
@@ -208,22 +208,22 @@ def _draw_values(
             marker="o",
             markersize=6,
             markerfacecolor="none",
-            markeredgecolor=_VERMILION,
+            markeredgecolor=VERMILION,
             markeredgewidth=1.6,
             zorder=3,
             label=f"{len(alarmed):,} alarm{'s' if len(alarmed) > 1 else ''}",
         )
 
 
-def _draw_scores(
+def draw_scores(
     axes: Axes, x: FloatArray, s: FloatArray, breaks: BoolArray, threshold: float | None
 ) -> None:
-    _draw(axes, x, s, breaks, color=_GREY, linewidth=0.7)
+    _draw(axes, x, s, breaks, color=GREY, linewidth=0.7)
     top = float(np.nanmax(s)) if np.isfinite(s).any() else 1.0
     if threshold is not None:
         axes.axhline(
             threshold,
-            color=_VERMILION,
+            color=VERMILION,
             linestyle=(0, (5, 3)),
             linewidth=1.1,
             label=f"threshold {threshold:.6g}",
@@ -238,10 +238,10 @@ def _shade(upper: Axes, lower: Axes, spans: Sequence[tuple[float, float]]) -> No
     for axes in (upper, lower):
         for i, (start, end) in enumerate(spans):
             label = "labelled anomaly" if i == 0 and axes is upper else None
-            axes.axvspan(start, end, color=_AMBER, alpha=0.22, linewidth=0, zorder=0, label=label)
+            axes.axvspan(start, end, color=AMBER, alpha=0.22, linewidth=0, zorder=0, label=label)
 
 
-def _label(upper: Axes, lower: Axes, title: str | None, value_label: str, score_label: str) -> None:
+def label(upper: Axes, lower: Axes, title: str | None, value_label: str, score_label: str) -> None:
     # Names of files and columns are no formulas, whatever signs they hold.
     if title:
         text = title if len(title) <= _TITLE else title[: _TITLE - 1] + "…"
@@ -267,7 +267,7 @@ def _label(upper: Axes, lower: Axes, title: str | None, value_label: str, score_
             )
 
 
-def _show_dates(axes: Axes, t: FloatArray) -> None:
+def show_dates(axes: Axes, t: FloatArray) -> None:
     from matplotlib import dates
 
     # Wall clocks are written as if they were UTC, whatever zone the reader's machine is in.

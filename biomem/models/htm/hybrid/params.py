@@ -265,6 +265,7 @@ class HTMDriftParams(Params):
         *,
         drift: Literal["abrupt", "slow", "periodic"] = "abrupt",
         probation: int = 388,
+        time_of_day: bool = True,
         **changes: Any,
     ) -> Self:
         """Return the setting of arXiv 2504.18599 (table 1), with the HTM of its companion code.
@@ -273,16 +274,17 @@ class HTMDriftParams(Params):
         residual exceeds 0.65, restarted after either decision; windows of 15 (abrupt), 35 (slow)
         or 25 (periodic) records. For comparison: it needs 965 records for a decision without
         drift, 586 with it, and what it tests is whether the forecast is worse than the rolling
-        spread, which a drift widens.
+        spread, which a drift widens. `probation` is that of the anomaly likelihood; without
+        `time_of_day` no time is encoded.
         """
         value = RDSE(size=700, sparsity=0.02, resolution=1.0, seed=42)
-        time = DateTimeEncoder(time_of_day=(30, 1), weekend=21)
+        time = DateTimeEncoder(time_of_day=(30, 1), weekend=21) if time_of_day else None
         columns = 1638
         detector = HTMDetectorParams(
             value=value,
             time=time,
             spatial_pooler=SpatialPoolerParams.nab(
-                (value.size + time.size,),
+                (value.size + (0 if time is None else time.size),),
                 column_shape=(columns,),
                 potential_pct=0.85,
                 local_area_density=0.044,
