@@ -33,6 +33,8 @@ class Victims:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            # Unbuffered, a print is two writes, and lines of victim and server mix.
+            env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
         )
         self.pid = 0
 
