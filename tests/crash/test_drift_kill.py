@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import signal
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from biomem.cli import main
+from biomem.stream.drift import DriftOptions, drift
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
@@ -33,9 +35,9 @@ def write_for_ever(folder, out):
 
 
 def load_kernels():
+    source = io.BytesIO(b"time,value\n2024-05-01,1\n")
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "taxi.csv").write_text("time,value\n2024-05-01,1\n")
-        assert main(command(Path(folder), "o.csv")) == 0
+        drift(source, folder, DriftOptions(probation=1), plot=False)
 
 
 if __name__ == "<run_path>":
