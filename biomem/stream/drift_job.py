@@ -105,7 +105,7 @@ class DriftJob(Job):
         tick: int,
     ) -> str:
         """Return rows of what the monitor made of the records."""
-        return drift_rows(path, records, out, tally)
+        return drift_rows(path, records, out, tally, tick)
 
     def close(
         self, outputs: Outputs, model: Any, layout: dict[str, Any], tz: str, title: str, plot: bool

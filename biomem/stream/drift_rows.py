@@ -24,7 +24,9 @@ COLUMNS = (
     *("score", "signal", "phase", "statistic", "direction", "n"),
     *("onset", "before", "after", "flat", "drift"),
 )
-"""Columns after timestamp and value."""
+"""Columns of the model, after those of the record."""
+
+_FIXED = ("timestamp", "value", "record")
 
 EVENTS = (
     *("timestamp", "record", "direction", "onset", "onset_timestamp"),
@@ -59,11 +61,15 @@ class Drifts:
 
 def drift_header(path: Path) -> str:
     """Return what a drift file begins with: a line of names in CSV, nothing in JSONL."""
-    return "" if path.suffix == ".jsonl" else ",".join(("timestamp", "value", *COLUMNS)) + "\n"
+    return "" if path.suffix == ".jsonl" else ",".join((*_FIXED, *COLUMNS)) + "\n"
 
 
 def drift_rows(
-    path: Path, records: Sequence[Record], out: Mapping[str, np.ndarray], drifts: Drifts
+    path: Path,
+    records: Sequence[Record],
+    out: Mapping[str, np.ndarray],
+    drifts: Drifts,
+    tick: int,
 ) -> str:
     """Return the rows of `records`, numbers so that they read back; `drifts` is moved on.
 
@@ -71,11 +77,13 @@ def drift_rows(
     ----------
     out : mapping of str to array
         Outputs of an `HTMDriftDetector` of one field.
+    tick : int
+        Number of the first record, which rows and onsets go by.
     """
     row = _json_row if path.suffix == ".jsonl" else _csv_row
     told = [out[name].reshape(len(records), -1)[:, 0].tolist() for name in COLUMNS]
     lines = []
-    for record, *fields in zip(records, *told, strict=True):
+    for now, (record, *fields) in enumerate(zip(records, *told, strict=True), tick):
         stamp = stamp_of(record)
         values: dict[str, Any] = dict(zip(COLUMNS, fields, strict=True))
         values["phase"] = drifts.phase = PHASES[values["phase"]]
@@ -84,12 +92,12 @@ def drift_rows(
             drifts.count += 1
             if len(drifts.first) < _FIRST:
                 drifts.first.append(stamp)
-        lines.append(row(stamp, record.value, values))
+        lines.append(row(stamp, record.value, now, values))
     return "".join(lines)
 
 
-def _csv_row(stamp: str, value: float, values: Mapping[str, Any]) -> str:
-    cells = [csv_text(stamp), repr(value), *(_cell(v) for v in values.values())]
+def _csv_row(stamp: str, value: float, tick: int, values: Mapping[str, Any]) -> str:
+    cells = [csv_text(stamp), repr(value), str(tick), *(_cell(v) for v in values.values())]
     return ",".join(cells) + "\n"
 
 
@@ -99,9 +107,10 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def _json_row(stamp: str, value: float, values: Mapping[str, Any]) -> str:
+def _json_row(stamp: str, value: float, tick: int, values: Mapping[str, Any]) -> str:
     known = {k: None if v != v else v for k, v in values.items()}
-    return json.dumps({"timestamp": stamp, "value": value, **known}, ensure_ascii=False) + "\n"
+    row = {"timestamp": stamp, "value": value, "record": tick, **known}
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 class DriftColumns(NamedTuple):
@@ -115,7 +124,9 @@ class DriftColumns(NamedTuple):
     stamps: tuple[str, ...]
     """The first record's timestamp, empty if the times are ticks."""
     drifts: tuple[int, ...]
+    """Rows that decided for a drift."""
     onsets: tuple[int, ...]
+    """Rows at which those began; the first row for one that began in an earlier file."""
 
 
 def read_drift(path: Path, time_format: str | None, tz: str = "UTC") -> DriftColumns:
@@ -131,16 +142,18 @@ def read_drift(path: Path, time_format: str | None, tz: str = "UTC") -> DriftCol
     """
     clock = StampClock(time_format, tz)
     times, values, statistic, phase = array("d"), array("d"), array("d"), array("b")
-    drifts, onsets, first = [], [], ""
-    for record, row in enumerate(_fields(path)):
+    drifts, onsets, first, place = [], [], "", array("q")
+    for number, row in enumerate(_fields(path)):
         first = first or row["timestamp"]
+        place.append(int(row["record"]))
         times.append(clock.wall(row["timestamp"]))
         values.append(float(row["value"]))
         statistic.append(float(row["statistic"]))
         phase.append(PHASES.index(row["phase"]))
         if int(row["drift"]):
-            drifts.append(record)
+            drifts.append(number)
             onsets.append(int(row["onset"]))
+    rows = {tick: number for number, tick in enumerate(place)} if onsets else {}
     return DriftColumns(
         np.asarray(times),
         np.asarray(values),
@@ -148,7 +161,7 @@ def read_drift(path: Path, time_format: str | None, tz: str = "UTC") -> DriftCol
         np.asarray(phase, np.int8),
         ("",) if time_format is None else (first,),
         tuple(drifts),
-        tuple(onsets),
+        tuple(rows.get(onset, 0) for onset in onsets),
     )
 
 
@@ -162,7 +175,8 @@ def write_events(rows: Path, events: Path, limits: tuple[float, float]) -> None:
     """
     wanted = {int(row["onset"]) for row in _fields(rows) if int(row["drift"])}
     stamps, found = {}, []
-    for record, row in enumerate(_fields(rows)):
+    for row in _fields(rows):
+        record = int(row["record"])
         if record in wanted:
             stamps[record] = row["timestamp"]
         if not int(row["drift"]):
@@ -174,8 +188,8 @@ def write_events(rows: Path, events: Path, limits: tuple[float, float]) -> None:
                 "record": record,
                 "direction": int(row["direction"]),
                 "onset": onset,
-                # An onset may be the very record, never a later one.
-                "onset_timestamp": stamps[onset],
+                # An onset is never later; it may stand in an earlier file of the stream.
+                "onset_timestamp": stamps.get(onset, ""),
                 "S": float(row["statistic"]),
                 "A": limits[1],
                 "B": limits[0],
@@ -203,7 +217,7 @@ def _fields(path: Path) -> Iterator[Mapping[str, Any]]:
             return
         file.readline()
         for line in file:
-            stamp, *cells = line.rstrip("\n").rsplit(",", len(COLUMNS) + 1)
+            stamp, *cells = line.rstrip("\n").rsplit(",", len(COLUMNS) + 2)
             if stamp.startswith('"'):
                 stamp = stamp[1:-1].replace('""', '"')
-            yield dict(zip(("timestamp", "value", *COLUMNS), (stamp, *cells), strict=True))
+            yield dict(zip((*_FIXED, *COLUMNS), (stamp, *cells), strict=True))

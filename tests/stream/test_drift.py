@@ -121,6 +121,24 @@ def test_a_sensor_that_stands_still_is_counted(tmp_path, tiny) -> None:
     assert "flat            21 records" in str(report)
 
 
+def test_a_new_file_goes_on_counting_and_its_onsets_may_stand_in_the_old_one(
+    tmp_path, load, tiny
+) -> None:
+    text = load.read_text().splitlines(keepends=True)
+    whole = drift(load, tmp_path / "w.csv", OPTIONS, params=tiny(), plot=False)
+    (event,) = table(whole.events)
+    first, cut = tmp_path / "first.csv", int(event["record"]) - 3
+    first.write_text("".join(text[: cut + 1]))
+    go = {"params": tiny(), "resume": tmp_path / "ck", "on_event": lambda *event: None}
+    drift(first, tmp_path / "a.csv", OPTIONS, plot=False, **go)
+    first.write_text("".join(text))
+    report = drift(first, tmp_path / "b.csv", OPTIONS, **go)
+    assert table(report.scores) == table(whole.scores)[cut:]
+    assert table(report.events) == [{**event, "onset_timestamp": ""}]
+    assert read_drift(report.scores, "iso").onsets == (0,)
+    assert report.plot.exists()
+
+
 class Killed(BaseException):
     """Ends a run between two system calls; nothing may be tidied up after it."""
 
