@@ -1,6 +1,6 @@
 """The expressive leaky memory neuron: reference, compiled scans, gradients, released weights."""
 
-from biomem.models.elm.events import Events as Events
+from biomem.engine.events import Events as Events
 from biomem.models.elm.model import ELM as ELM
 from biomem.models.elm.model import ELMState as ELMState
 from biomem.models.elm.params import ELMParams as ELMParams

@@ -36,7 +36,7 @@ from biomem.models.elm.simd_cpu import bound
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from biomem.models.elm.events import Events
+    from biomem.engine.events import Events
     from biomem.models.elm.model import ELM, ELMState
     from biomem.models.elm.params import ELMParams
 

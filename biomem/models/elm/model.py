@@ -44,7 +44,7 @@ from biomem.models.elm.routing import route
 from biomem.typing import Array, FloatArray
 
 if TYPE_CHECKING:
-    from biomem.models.elm.events import Events
+    from biomem.engine.events import Events
 
 __all__ = ["ELM", "UPDATE_BOUND", "ELMState"]
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
+from biomem.engine.events import Events
 from biomem.engine.sdr import SDR
 from biomem.errors import InputError
-from biomem.models.elm import Events
 
 DENSE = st_numpy.arrays(
     np.float64,

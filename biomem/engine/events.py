@@ -1,4 +1,4 @@
-"""Sparse input of an ELM: which channels speak at each tick, and how loud."""
+"""Sparse input of a model: which channels speak at each tick, and how loud."""
 
 from __future__ import annotations
 
