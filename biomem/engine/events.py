@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,6 +43,8 @@ class Events:
     <Events: 2 events of 4 channels, time=3, batch=1>
     >>> spikes.to_dense()[2, 0].tolist()
     [0.0, 1.0, 0.0, 0.0]
+    >>> spikes[1:]
+    <Events: 1 events of 4 channels, time=2, batch=1>
     """
 
     __slots__ = ("channels", "indptr", "n_channels", "shape", "values")
@@ -73,14 +75,20 @@ class Events:
                 f"got shape {loud.shape}"
             )
         loud.flags.writeable = False
-        for name, value in {
-            "channels": places.indices,
-            "values": loud,
-            "indptr": places.indptr,
-            "shape": places.shape,
-            "n_channels": places.size,
-        }.items():
+        self._set(places.indices, loud, places.indptr, places.shape, places.size)
+
+    def _set(self, channels: Any, values: Any, indptr: Any, shape: Any, n_channels: int) -> None:
+        for array in (channels, values, indptr):
+            array.flags.writeable = False
+        order = (channels, indptr, n_channels, shape, values)
+        for name, value in zip(self.__slots__, order, strict=True):
             object.__setattr__(self, name, value)
+
+    def _like(self, channels: Any, values: Any, indptr: Any, shape: tuple[int, int]) -> Self:
+        """Return events of the same channels whose parts are known to be sound."""
+        made = object.__new__(type(self))
+        made._set(channels, values, indptr, shape, self.n_channels)
+        return made
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Events is immutable: cannot set {name!r}")
@@ -168,15 +176,49 @@ class Events:
             n_channels=n_channels,
         )
 
-    def to_dense(self) -> NDArray[np.float64]:
+    def to_dense(self, dtype: str | np.dtype[Any] = "float64") -> NDArray[Any]:
         """Return the array of shape ``(time, batch, channel)``."""
-        dense = np.zeros((math.prod(self.shape), self.n_channels))
+        dense = np.zeros((math.prod(self.shape), self.n_channels), dtype)
         rows = np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
         dense[rows, self.channels] = self.values
         return dense.reshape(*self.shape, self.n_channels)
 
+    def rounded(self, dtype: str | np.dtype[Any]) -> Self:
+        """Return the events as `to_dense` cast to `dtype` would hold them, without zeros.
+
+        Raises
+        ------
+        InputError
+            A value that `dtype` cannot hold: too large, or not whole for integers and booleans.
+        """
+        kind = np.dtype(dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            held = self.values.astype(kind).astype(np.float64)
+        wrong = ~np.isfinite(held) if kind.kind == "f" else held != self.values
+        if wrong.any():
+            raise InputError(
+                f"Events: values must fit {kind} without loss, got {self.values[wrong][0]}"
+            )
+        kept = held != 0
+        if kept.all():
+            return self._like(self.channels, held, self.indptr, self.shape)
+        before = np.concatenate([[0], np.cumsum(kept)])
+        return self._like(self.channels[kept], held[kept], before[self.indptr], self.shape)
+
     def __len__(self) -> int:
         return self.shape[0]
+
+    def __getitem__(self, ticks: slice) -> Self:
+        """Return the ticks of a slice of step 1, without a copy of the events."""
+        start, stop, step = ticks.indices(len(self)) if isinstance(ticks, slice) else (0, 0, 0)
+        if step != 1:
+            raise InputError(f"Events: index with a slice of ticks of step 1, got {ticks!r}")
+        stop, batch = max(start, stop), self.shape[1]
+        bounds = self.indptr[start * batch : stop * batch + 1]
+        part = slice(bounds[0], bounds[-1])
+        return self._like(
+            self.channels[part], self.values[part], bounds - bounds[0], (stop - start, batch)
+        )
 
     def __repr__(self) -> str:
         time, batch = self.shape

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from biomem.engine.events import Events
 from biomem.engine.params import Params
 from biomem.engine.sdr import SDR
 from biomem.engine.work import Work
@@ -159,6 +160,7 @@ class Model(ABC):
     `sizes`, and write `init_state` and `step`. Everything else has a default. Three flags tell
     what may be asked of them: `batched` (more than one stream), `array_api` (`step` runs on CuPy
     and torch arrays too), `exact` (kernels equal the reference bit for bit over whole runs).
+    `takes_events` names the backends whose kernel accepts an `Events` for ``xs``.
 
     Parameters
     ----------
@@ -178,6 +180,7 @@ class Model(ABC):
     batched: ClassVar[bool] = True
     exact: ClassVar[bool] = False
     array_api: ClassVar[bool] = False
+    takes_events: ClassVar[tuple[str, ...]] = ()
     kernels: ClassVar[Mapping[str, str | Callable[..., Any]]] = MappingProxyType({})
 
     classes: ClassVar[dict[str, type[Model]]] = {}
@@ -288,11 +291,12 @@ class Model(ABC):
         draws = rng.uniform(0, entities).reshape(shape)
         return draws < 0.1 if dtype.kind == "b" else (draws * 8).astype(dtype)
 
-    def check_input(self, xs: Any, *, batch: int, ticks: int | None = None) -> np.ndarray:
+    def check_input(self, xs: Any, *, batch: int, ticks: int | None = None) -> Array:
         """Return `xs` as an array ``(time, batch, *Input.axes)``, or refuse it by name.
 
         With one stream the batch axis may be left out. A model without input gets rows of width
-        zero, so that their number is the number of ticks.
+        zero, so that their number is the number of ticks. An `SDR` or `Events` becomes an array,
+        or an `Events` without zeros where a kernel of the model takes those.
 
         Raises
         ------
@@ -308,9 +312,11 @@ class Model(ABC):
             return np.zeros((ticks, batch, 0))
         if xs is None:
             raise InputError(f"{name} needs inputs; pass an array of shape {self._wanted(batch)}")
-        if isinstance(xs, SDR):
-            xs = xs.to_dense()
         dtype = self.dtype_of(self.Input)
+        if isinstance(xs, SDR | Events):
+            if self.takes_events:
+                return self._checked_events(xs, batch).rounded(dtype)
+            xs = xs.to_dense() if isinstance(xs, SDR) else xs.rounded(dtype).to_dense(dtype)
         try:
             given = np.asarray(xs)
         except ValueError:
@@ -340,6 +346,17 @@ class Model(ABC):
         if dtype.kind in "biu" and not np.array_equal(out, given):
             raise InputError(f"{name}: inputs do not fit {dtype} without loss")
         return out
+
+    def _checked_events(self, xs: SDR | Events, batch: int) -> Events:
+        assert self.Input is not None
+        events = Events.from_sdr(xs) if isinstance(xs, SDR) else xs
+        fits = self.shape_of(self.Input) in ((None,), (events.n_channels,))
+        if events.shape[1] != batch or not fits:
+            raise InputError(
+                f"{type(self).__name__}: inputs must have shape {self._wanted(batch)}, "
+                f"got {(*events.shape, events.n_channels)}"
+            )
+        return events
 
     def _wanted(self, batch: int) -> str:
         assert self.Input is not None

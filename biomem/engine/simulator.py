@@ -12,6 +12,7 @@ import numpy as np
 
 from biomem import backends
 from biomem.engine.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from biomem.engine.events import Events
 from biomem.engine.interrupt import HeldInterrupt
 from biomem.engine.model import Model, fields_of, flatten, map_arrays
 from biomem.engine.progress import ProgressMode, progress_bar
@@ -20,6 +21,7 @@ from biomem.engine.recorders import Recorders
 from biomem.engine.recording import Recording
 from biomem.engine.restoring import assemble, find_class
 from biomem.engine.scan import loop
+from biomem.engine.sdr import SDR
 from biomem.engine.work import Work
 from biomem.errors import (
     CheckpointMismatch,
@@ -190,7 +192,8 @@ class Simulator:
         Parameters
         ----------
         inputs : array, shape ``(time, batch, *Input.axes)``, optional
-            The batch axis may be left out with one stream. An `SDR` series for event models.
+            The batch axis may be left out with one stream. An `SDR` or `Events` series reaches a
+            kernel that takes events as `Events`, and any other as an array.
         ticks, seconds : optional
             Length of the run for a model without input; exactly one of the two.
         progress : optional
@@ -231,9 +234,9 @@ class Simulator:
 
         Parameters
         ----------
-        x : array, shape ``(batch, *Input.axes)`` or, with one stream, ``Input.axes``
+        x : array or SDR, shape ``(batch, *Input.axes)`` or, with one stream, ``Input.axes``
         """
-        one = None if x is None else np.asarray(x)[None]
+        one = None if x is None else np.asarray(x.to_dense() if isinstance(x, SDR) else x)[None]
         if one is not None and self.batch == 1 and one.ndim == 1 + len(self._input_axes()):
             one = one[:, None]
         xs = self.model.check_input(one, batch=self.batch, ticks=1)
@@ -401,11 +404,11 @@ class Simulator:
                     records.recording(),
                 )
 
-    def _scan(self, xs: np.ndarray) -> Any:
+    def _scan(self, xs: np.ndarray | Events) -> Any:
         state, self._state = self._state, None
         scan = self._choice.scan or loop
         try:
-            state, ys = scan(self._device_model, state, self._to_device(xs), self._tick)
+            state, ys = scan(self._device_model, state, self._laid_out(xs), self._tick)
         except BaseException:
             # The reference step is pure, so what went in is still whole; a kernel's is not.
             if self._choice.scan is None:
@@ -421,6 +424,15 @@ class Simulator:
                 "load the last checkpoint with Simulator.load"
             )
         return self._state
+
+    def _laid_out(self, xs: np.ndarray | Events) -> Array:
+        """Return a chunk as what runs it takes it."""
+        if isinstance(xs, Events):
+            if self._choice.scan is not None and self.backend in self.model.takes_events:
+                return xs
+            assert self.model.Input is not None
+            xs = xs.to_dense(self.model.dtype_of(self.model.Input))
+        return self._to_device(xs)
 
     def _to_device(self, array: Array) -> Array:
         return backends.to_backend(self._choice.backend, array)

@@ -83,3 +83,43 @@ def test_events_do_not_change() -> None:
         events.shape = (2, 1)
     with pytest.raises(ValueError, match="read-only"):
         events.values[0] = 2.0
+
+
+@given(DENSE, st.integers(-5, 5), st.integers(-5, 5))
+def test_a_slice_of_ticks_is_the_slice_of_the_array(dense: np.ndarray, a: int, b: int) -> None:
+    part = Events.from_dense(dense)[a:b]
+    np.testing.assert_array_equal(part.to_dense(), dense[a:b])
+    assert len(part) == len(dense[a:b])
+    assert part.indptr[0] == 0
+    with pytest.raises(ValueError, match="read-only"):
+        part.channels[:] = 0
+
+
+def test_slices_step_by_one_and_ints_are_no_slices() -> None:
+    events = Events.from_dense(np.ones((4, 1, 2)))
+    for ticks in (slice(None, None, 2), slice(None, None, -1), 0):
+        with pytest.raises(InputError, match="slice of ticks of step 1"):
+            events[ticks]
+
+
+@given(DENSE)
+def test_rounding_is_that_of_the_array_and_zeros_go(dense: np.ndarray) -> None:
+    values = dense * np.array(1.1)
+    where = np.nonzero(np.ones_like(dense))
+    events = Events.from_coordinates(
+        *where, values[where], shape=dense.shape[:2], n_channels=dense.shape[2]
+    )
+    single = events.rounded("float32")
+    assert len(single.channels) == np.count_nonzero(dense)
+    np.testing.assert_array_equal(single.to_dense(), values.astype(np.float32))
+    tiny = Events([0], [1e-60], [0, 1], shape=(1, 1), n_channels=1)
+    assert len(tiny.rounded("float32").channels) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(1e300, "float32"), (0.5, "int32"), (2.0, "bool"), (1e20, "int64")]
+)
+def test_values_that_the_dtype_cannot_hold_are_refused(value: float, dtype: str) -> None:
+    events = Events([0], [value], [0, 1], shape=(1, 1), n_channels=1)
+    with pytest.raises(InputError, match=f"values must fit {dtype} without loss"):
+        events.rounded(dtype)

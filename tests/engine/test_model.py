@@ -5,6 +5,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import pytest
 
+from biomem.engine.events import Events
 from biomem.engine.model import Field, fields_of, flatten, map_arrays, unflatten
 from biomem.engine.sdr import SDR
 from biomem.errors import InputError, ParameterError
@@ -87,7 +88,8 @@ class _Patterns(LeakyIntegrator):
 def test_event_input_may_be_an_sdr_or_zeros_and_ones() -> None:
     model = _Patterns(n_units=4)
     dense = np.array([[1, 0, 0, 1], [0, 0, 0, 0]], bool)
-    for given in (dense, dense.astype(int), SDR.from_dense(dense)):
+    spikes = SDR.from_dense(dense)
+    for given in (dense, dense.astype(int), spikes, Events.from_sdr(spikes)):
         np.testing.assert_array_equal(model.check_input(given, batch=1)[:, 0], dense)
     with pytest.raises(InputError, match="do not fit bool without loss"):
         model.check_input(dense.astype(int) * 2, batch=1)

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from biomem import Simulator
+from biomem.engine.events import Events
 from biomem.engine.model import Field, flatten
+from biomem.engine.sdr import SDR
 from biomem.errors import (
     CheckpointMismatch,
     CorruptFileError,
@@ -339,3 +341,61 @@ def test_work_counts_updates_and_draws() -> None:
 
 def test_nested_state_is_flattened_by_path() -> None:
     assert [name for name, _ in flatten(Simulator(_Hidden()).state)] == ["hidden/v", "hidden/key"]
+
+
+class _Eventful(LeakyIntegrator):
+    """Its kernel notes what it is given."""
+
+    takes_events = ("numba",)
+    seen = []
+
+    @staticmethod
+    def scan(model, state, xs, tick):
+        _Eventful.seen.append(xs)
+        return leaky_scan(model, state, xs.to_dense() if isinstance(xs, Events) else xs, tick)
+
+    kernels = {"numba": scan}
+
+
+class _OwnStep(_Eventful):
+    def step(self, state, x, tick):
+        assert isinstance(x, np.ndarray)
+        return super().step(state, x, tick)
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_events_reach_the_kernel_that_takes_them_in_chunks_and_no_other(backend):
+    rng = np.random.default_rng(0)
+    xs = rng.normal(size=(23, 2, 3)) * (rng.random((23, 2, 3)) < 0.3)
+    model = _Eventful(n_units=3, tau=0.01, dt=1e-3)
+    want = Simulator(model, backend=backend, batch=2).run(xs)["v"]
+    _Eventful.seen.clear()
+    sim = Simulator(model, backend=backend, batch=2, chunk=10)
+    np.testing.assert_array_equal(sim.run(Events.from_dense(xs))["v"], want)
+    assert [len(x) for x in _Eventful.seen] == ([10, 10, 3] if backend == "numba" else [])
+    assert all(isinstance(x, Events) for x in _Eventful.seen)
+    own = _OwnStep(n_units=3, tau=0.01, dt=1e-3)
+    got = Simulator(own, batch=2).run(Events.from_dense(xs))["v"]
+    np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-15)
+
+
+def test_patterns_run_like_the_array_they_stand_for():
+    dense = np.random.default_rng(1).random((9, 1, 4)) < 0.5
+    for cls in (LeakyIntegrator, _Eventful):
+        model = cls(n_units=4, tau=0.01, dt=1e-3)
+        want = Simulator(model).run(dense)["v"]
+        np.testing.assert_array_equal(Simulator(model).run(SDR.from_dense(dense))["v"], want)
+        patterns = SDR.from_dense(dense[:, 0])
+        np.testing.assert_array_equal(Simulator(model).run(patterns)["v"], want)
+        sim = Simulator(model)
+        stepped = [sim.step(pattern).v for pattern in patterns]
+        np.testing.assert_array_equal(np.stack(stepped), want)
+
+
+def test_events_of_another_shape_are_refused_and_the_state_is_as_it_was():
+    for cls in (LeakyIntegrator, _Eventful):
+        sim = Simulator(cls(n_units=3, tau=0.01, dt=1e-3), batch=2)
+        for shape in ((4, 1, 3), (4, 2, 5)):
+            with pytest.raises(InputError, match=r"must have shape \(time, batch=2, unit=3\)"):
+                sim.run(Events.from_dense(np.ones(shape)))
+        assert sim.tick == 0

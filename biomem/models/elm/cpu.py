@@ -270,8 +270,12 @@ def _scan(tables, trace, projected, memory, xs, picks, scales, indptr, ys):
         _stream(tables, trace[b], projected[b], memory[b], xs, picks, scales, indptr, b, ys)
 
 
-def scan(model: ELM, state: ELMState, xs: np.ndarray, tick: int) -> tuple[ELMState, np.ndarray]:
+def scan(
+    model: ELM, state: ELMState, xs: np.ndarray | Events, tick: int
+) -> tuple[ELMState, np.ndarray]:
     """Advance over a chunk of shape ``(time, batch, channel)``, in the state's own buffers."""
+    if not isinstance(xs, np.ndarray):
+        return scan_events(model, state, xs, tick)
     xs = np.ascontiguousarray(xs)
     ys = np.empty((*xs.shape[:2], model.params.n_outputs), xs.dtype)
     none = np.empty(0, np.int32), np.empty(0, xs.dtype), np.empty(0, np.int64)

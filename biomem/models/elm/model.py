@@ -148,6 +148,7 @@ class ELM(Model):
         "cuda": "biomem.models.elm.cuda:scan",
         "torch": "biomem.models.elm.autograd:scan",
     }
+    takes_events = ("numba",)
 
     params: ELMParams
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biomem.engine.scan import loop
+from biomem.engine.simulator import Simulator
 from biomem.models.elm import ELM, ELMState, Events, cpu
 
 # Few branches (a channel's row carries its drive on all of them) and more than that.
@@ -56,6 +57,21 @@ def test_pieces_and_events_give_the_same_bits(size: str, cut: int, batch: int, s
     np.testing.assert_array_equal(np.concatenate([first, second]), whole)
     for a, b in zip(state, whole_state, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_simulator_runs_events_to_the_bits_of_the_array(dtype: str) -> None:
+    model = build("joined", dtype)
+    xs = mixed(model, 30, 2)
+    want = Simulator(model, batch=2).run(xs)["y"]
+    # Pairs that cancel leave zeros behind, which no dense row has.
+    where = np.nonzero(xs)
+    silent = np.nonzero(xs == 0)
+    columns = [np.concatenate([a, b, b]) for a, b in zip(where, silent, strict=True)]
+    values = np.concatenate([xs[where], np.ones(len(silent[0])), -np.ones(len(silent[0]))])
+    events = Events.from_coordinates(*columns, values, shape=xs.shape[:2], n_channels=xs.shape[2])
+    sim = Simulator(model, batch=2, chunk=7)
+    np.testing.assert_array_equal(sim.run(events)["y"], want)
 
 
 def test_streams_do_not_see_each_other_nor_the_threads() -> None:
