@@ -67,16 +67,19 @@ def test_at_most_one_chunk_is_lost_and_the_run_goes_on(tmp_path, victims):
     assert len(rec["v"]) == tick
 
 
-def test_a_chunk_torn_by_the_kill_gives_its_committed_rows(tmp_path, victims):
+@pytest.mark.parametrize(("name", "row_bytes"), [("v", 24), ("spike", 38)])
+def test_a_chunk_torn_by_the_kill_gives_its_committed_rows(tmp_path, victims, name, row_bytes):
     path = tmp_path / "run.h5"
     said = max([victims.start(str(path), 0, False, 500), *victims.kill()])
     with h5py.File(path, "r", swmr=True) as file:
-        data = file["signals/v/data"]
+        data = file[f"signals/{name}/data"]
         info = data.id.get_chunk_info(data.id.get_num_chunks() - 1)
-        rows_in_chunk = ticks_in(path) - info.chunk_offset[0]
+        ticks_in(path)
+        with Recording.open(path) as rec:
+            rows_in_chunk = len(rec[name]) - info.chunk_offset[0]
     with path.open("r+b") as raw:
-        raw.seek(info.byte_offset + rows_in_chunk * 24)  # beyond the committed rows
-        raw.write(b"\xff" * 24)
+        raw.seek(info.byte_offset + rows_in_chunk * row_bytes)  # beyond the committed rows
+        raw.write(b"\xff" * row_bytes)
     assert ticks_in(path) >= said
 
 

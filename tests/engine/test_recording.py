@@ -108,6 +108,13 @@ def test_the_limit_is_refused_before_the_run_and_names_the_disk():
     assert len(recorder.recording()["w"]) == 30
 
 
+def test_the_limit_counts_eight_booleans_as_a_byte():
+    recorder = MemoryRecorder([signal(shape=(1, 10_001), dtype="bool")], limit_bytes=10_000_000)
+    recorder.reserve(7_000)
+    with pytest.raises(RecordingLimitError, match=r"8,000 more ticks of 'v' would take 10 MB"):
+        recorder.reserve(8_000)
+
+
 def test_an_endless_run_is_refused_at_the_chunk_that_passes_the_limit():
     recorder = MemoryRecorder([signal()], limit_bytes=1000)
     feed(recorder, 0, 40)

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import h5py
@@ -163,6 +164,50 @@ def test_one_unit_of_a_long_recording_is_read_in_blocks(path):
         before = process.memory_info().rss
         np.testing.assert_array_equal(rec["x"][::-3, 7], np.arange(800.0)[::-3])
         assert process.memory_info().rss - before < 80 << 20  # of 128 MB
+
+
+def version_1(path, closed):
+    """Write what version 1 of the format says, without biomem."""
+    new = rows(0, 60)
+    with h5py.File(path, "w", libver=("v110", "v110")) as file:
+        file.attrs["format"] = np.bytes_("biomem-recording")
+        file.attrs["format_version"] = 1
+        file.attrs["signals"] = np.bytes_('["v", "deep/w", "flag"]')
+        tails = []
+        for s in SIGNALS:
+            values = select(s, 0, new[s.name])
+            group = file.require_group(f"signals/{s.name}")
+            full = {"maxshape": (None, *s.shape), "chunks": (16, *s.shape), "fletcher32": True}
+            group.create_dataset("data", data=values, **full)
+            if s.index is not None:
+                group["index"] = s.index
+            group.attrs["axes"] = np.bytes_(str(list(s.axes)).replace("'", '"'))
+            group.attrs["unit"] = s.unit.encode()
+            group.attrs["every"], group.attrs["tick0"], group.attrs["dt"] = s.every, s.tick0, s.dt
+            tails.append(zlib.crc32(values[len(values) // 16 * 16 :].tobytes()))
+        file["meta/committed"] = np.array([60, *tails])
+        file["meta/complete"] = np.array([closed], np.uint8)
+        file["meta/description"] = np.frombuffer(b'{"model":"m"}', np.uint8)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_recording_of_version_1_is_read_and_continued(path, closed):
+    version_1(path, closed)
+    with Recording.open(path) as rec:
+        check(rec, 60)
+        assert rec["flag"].dtype == bool
+        assert rec.status == ("complete" if closed else "recovered: file was not closed, 60 ticks")
+        flags = select(SIGNALS[2], 0, rows(0, 60)["flag"])
+        np.testing.assert_array_equal(rec.spikes("flag").times, rec.t("flag")[flags])
+    before = path.read_bytes()
+    recorder = Hdf5Recorder(path, SIGNALS, {"model": "m"})
+    assert path.read_bytes() != before
+    feed(recorder, 60, 20)
+    recorder.close()
+    check(Recording.open(path), 80)
+    with h5py.File(path) as file:
+        assert file.attrs["format_version"] == 2
+        assert file["signals/flag/data"].dtype == np.uint8
 
 
 @pytest.mark.parametrize("tick", [0, 3, 4, 50, 99, 100])
@@ -433,6 +478,16 @@ def gone(file):
     del file["meta"]
 
 
+def other_shape(file):
+    file["signals/flag"].attrs["shape"] = np.bytes_("[9]")
+    file["signals/flag"].attrs["axes"] = np.bytes_('["a"]')
+
+
+def inverted_shape(file):
+    file["signals/flag"].attrs["shape"] = np.bytes_("[-2, -4]")
+    file["signals/flag"].attrs["axes"] = np.bytes_('["a", "b"]')
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -440,9 +495,11 @@ def gone(file):
         (compressed, "compressed"),
         (bomb, "claims"),
         (behind, "expected 101 rows"),
-        (newer, "format version 9, this biomem reads version 1"),
+        (newer, "format version 9, this biomem reads versions 1 to 2"),
         (no_grid, "every must be >= 1"),
         (gone, "is damaged or no recording"),
+        (other_shape, r"holds uint8 \(1,\), not bits of \(9,\)"),
+        (inverted_shape, r"not bits of \(-2, -4\)"),
     ],
 )
 def test_a_crafted_file_is_refused(recorded, change, said):

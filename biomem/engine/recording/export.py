@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from biomem.engine.recording.signal import Signal
+from biomem.engine.recording.spikes import active_bits
 from biomem.errors import BackendUnavailable, ParameterError
 
 if TYPE_CHECKING:
@@ -73,23 +74,22 @@ def to_pandas(recording: Recording, *names: str) -> pandas.DataFrame:
 def plot(recording: Recording, name: str, given: Axes | None = None) -> Axes:
     """See `Recording.plot`."""
     ax: Axes = given if given is not None else _need("matplotlib.pyplot", "").subplots()[1]
-    rows = recording[name]
     signal = recording.signals[name]
     time, label = _time(recording, name)
     n = int(np.prod(signal.shape))
-    if signal.dtype.kind == "b":
-        at, which = np.nonzero(np.asarray(rows).reshape(len(time), n))
-        ax.plot(time[at], which, linestyle="none", marker="|", color="black")
+    if signal.is_packed:
+        for at, which in active_bits(recording.column(name)):
+            ax.plot(time[at], which, linestyle="none", marker="|", color="black")
         ax.set_ylim(-0.5, n - 0.5)
         ax.set_ylabel(f"{name}: element")
     elif n > _MAX_LINES:
-        flat = np.asarray(rows).reshape(len(time), n)
+        flat = np.asarray(recording[name]).reshape(len(time), n)
         extent = (time[0], time[-1], -0.5, n - 0.5) if len(time) else None
         image = ax.imshow(flat.T, aspect="auto", origin="lower", extent=extent)
         ax.figure.colorbar(image, ax=ax, label=_with_unit(name, signal))
         ax.set_ylabel(f"{name}: element")
     else:
-        ax.plot(*_thinned(time, rows, n), linewidth=1)
+        ax.plot(*_thinned(time, recording[name], n), linewidth=1)
         ax.set_ylabel(_with_unit(name, signal))
     ax.set_xlabel(label)
     return ax
@@ -117,7 +117,7 @@ def _time(recording: Recording, name: str) -> tuple[np.ndarray, str]:
 
 def _grid(recording: Recording, name: str) -> tuple[Any, ...]:
     signal = recording.signals[name]
-    return signal.tick0, signal.every, signal.dt, len(recording[name])
+    return signal.tick0, signal.every, signal.dt, recording.column(name).rows
 
 
 def _labels(signal: Signal, axis: str, length: int) -> np.ndarray:

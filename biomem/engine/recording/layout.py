@@ -66,7 +66,9 @@ def rewrite(
                 data.resize(rows, axis=0)
                 for at in range(0, rows, step):
                     end = min(at + step, rows)
-                    data[at:end] = column[at:end]
+                    data[at:end] = (
+                        column.packed(at, end) if column.signal.is_packed else column[at:end]
+                    )
         if sink.error is not None:
             raise sink.error
 
@@ -122,15 +124,17 @@ def _lay_out_signal(file: h5py.File, signal: Signal) -> None:
     rows = min(max(1, CHUNK_BYTES // signal.row_bytes), CHUNK_ROWS)
     group.create_dataset(
         "data",
-        shape=(0, *signal.shape),
-        maxshape=(None, *signal.shape),
-        dtype=signal.dtype,
-        chunks=(rows, *signal.shape),
+        shape=(0, *signal.stored_shape),
+        maxshape=(None, *signal.stored_shape),
+        dtype=signal.stored_dtype,
+        chunks=(rows, *signal.stored_shape),
         fletcher32=True,
     )
     if signal.index is not None:
         group.create_dataset("index", data=signal.index, chunks=signal.index.shape, fletcher32=True)
     group.attrs["axes"] = np.bytes_(json.dumps(list(signal.axes)))
+    if signal.is_packed:
+        group.attrs["shape"] = np.bytes_(json.dumps(list(signal.shape)))
     unit = (signal.unit or "1").encode()
     group.attrs.create("unit", unit, dtype=h5py.string_dtype("utf-8", len(unit)))
     group.attrs["every"] = np.int64(signal.every)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
+from biomem.engine.recording.bits import pack, unpack
 from biomem.engine.recording.signal import Signal, by_name, checked_rows
 from biomem.engine.recording.view import Recording
 from biomem.errors import RecordingLimitError
@@ -17,10 +20,11 @@ LIMIT_BYTES = 2 << 30
 """Default limit of a recording in memory, bytes."""
 
 _GROWTH_BYTES = 4 << 20
+_KEPT_BYTES = 64 << 20
 
 
 class MemoryRecorder:
-    """Keeps the rows of a run in memory.
+    """Keeps the rows of a run in memory, booleans eight to a byte.
 
     A run of known length is refused before it starts when it would pass the limit, an endless one
     at the chunk that would. Not for long or open-ended runs: stream those to a file.
@@ -109,18 +113,22 @@ class _Blocks:
         # Growing by a share of what is there keeps many short runs from making many blocks;
         # pages that are never written cost nothing.
         spare = min(self._room // 2, _GROWTH_BYTES // max(1, self.signal.row_bytes))
-        length = max(rows - self._room, spare)
-        self._blocks.append(np.empty((length, *self.signal.shape), self.signal.dtype))
+        self._add(max(rows - self._room, spare))
+
+    def _add(self, length: int) -> None:
+        shape = (length, *self.signal.stored_shape)
+        self._blocks.append(np.empty(shape, self.signal.stored_dtype))
         self._starts.append(self._room)
         self._room += length
 
     def write(self, at: int, rows: np.ndarray) -> None:
         self.reserve(at + len(rows))
+        kept = pack(rows) if self.signal.is_packed else rows
         for start, block in zip(reversed(self._starts), reversed(self._blocks), strict=True):
             first = max(at, start)
             last = min(at + len(rows), start + len(block))
             if first < last:
-                block[first - start : last - start] = rows[first - at : last - at]
+                block[first - start : last - start] = kept[first - at : last - at]
             if start <= at:
                 break
         self.rows = at + len(rows)
@@ -131,7 +139,8 @@ class _Blocks:
             for start, block in zip(self._starts, self._blocks, strict=True)
             if start < rows
         ]
-        return MemoryColumn(self.signal, parts or [self.empty])
+        nothing = np.empty((0, *self.signal.stored_shape), self.signal.stored_dtype)
+        return MemoryColumn(self.signal, parts or [nothing])
 
 
 class MemoryColumn:
@@ -141,6 +150,8 @@ class MemoryColumn:
         self.signal = signal
         self.rows = sum(len(part) for part in parts)
         self._parts = parts
+        self._whole: weakref.ref[np.ndarray] | None = None
+        self._kept: np.ndarray | None = None
 
     @property
     def status(self) -> str:
@@ -148,12 +159,37 @@ class MemoryColumn:
         return "complete"
 
     def array(self) -> np.ndarray:
-        """Return the rows as one array, read-only."""
+        """Return the rows as one array, read-only; booleans are unpacked for it."""
+        if self.signal.is_packed:
+            return self._unpacked()
         if len(self._parts) > 1:
             self._parts = [np.concatenate(self._parts)]
         view = self._parts[0].view()
         view.flags.writeable = False
         return view
+
+    def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Return rows of booleans, eight to a byte."""
+        parts, at = [], 0
+        for part in self._parts:
+            parts.append(part[max(0, start - at) : max(0, stop - at)])
+            at += len(part)
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def _unpacked(self) -> np.ndarray:
+        # A loop that asks for the rows at every turn must not unpack them every time, and the
+        # rows of a long run must not stay unpacked behind the back of who has let go of them.
+        whole = None if self._whole is None else self._whole()
+        if whole is None:
+            whole = np.empty((self.rows, *self.signal.shape), np.bool_)
+            at = 0
+            for part in self._parts:
+                whole[at : at + len(part)] = unpack(part, self.signal.shape)
+                at += len(part)
+            whole.flags.writeable = False
+            self._whole = weakref.ref(whole)
+            self._kept = whole if whole.nbytes <= _KEPT_BYTES else None
+        return whole
 
 
 def _size(n: float) -> str:

@@ -36,7 +36,8 @@ __all__ = [
 ]
 
 FORMAT_NAME = "biomem-recording"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Written; version 1, with a byte for each boolean, is read as well."""
 
 _EXPECTED = "a biomem recording"
 _ATTEMPTS = 20
@@ -165,10 +166,10 @@ class Source:
         if _text(file.attrs.get("format")) != FORMAT_NAME:
             raise CorruptFileError(f"{self.path!r} is a plain HDF5 file, expected {_EXPECTED}")
         version = int(file.attrs["format_version"])
-        if version != FORMAT_VERSION:
+        if not 1 <= version <= FORMAT_VERSION:
             raise CorruptFileError(
-                f"{self.path!r} has recording format version {version}, this biomem reads version "
-                f"{FORMAT_VERSION}; a newer biomem may read it"
+                f"{self.path!r} has recording format version {version}, this biomem reads versions "
+                f"1 to {FORMAT_VERSION}; a newer biomem may read it"
             )
         # `committed` is read before the rows it speaks of, as it is written after them.
         committed, *tails = (int(n) for n in _small(file, "meta/committed", size))
@@ -179,12 +180,15 @@ class Source:
         columns = {}
         names = json.loads(_text(file.attrs["signals"]))
         for name, tail in zip(names, tails, strict=True):
-            signal = _read_signal(file, name, size)
+            signal, is_packed = _read_signal(file, name, size)
             rows = signal.rows_before(committed)
             dataset = checked_dataset(file, f"signals/{name}/data", size, rows)
-            if dataset.chunks is None or dataset.chunks[1:] != signal.shape:
+            if dataset.chunks is None or dataset.chunks[1:] != dataset.shape[1:]:
                 raise ValueError(f"the chunks of {name!r} do not hold whole rows")
-            columns[name] = FileRows(self, signal, rows, int(dataset.chunks[0]), tail)
+            chunk_rows = int(dataset.chunks[0])
+            columns[name] = FileRows(
+                self, signal, rows, chunk_rows=chunk_rows, tail=tail, is_packed=is_packed
+            )
         live = stream is not None or is_locked(self.path)
         if opened is not None:
             self._status = "live" if live else "complete"
@@ -192,7 +196,7 @@ class Source:
                 first = min((column.signal.tick0 for column in columns.values()), default=0)
                 ticks = max(0, committed - first)
                 self._status = f"recovered: file was not closed, {ticks} ticks"
-        return Description(committed, live, metadata, columns)
+        return Description(version, committed, live, metadata, columns)
 
     def _stream(self) -> OpenStream | None:
         stream = streams.get(file_key(self.path))
@@ -205,6 +209,8 @@ class Description:
 
     Attributes
     ----------
+    version : int
+        Of its format.
     committed : int
         Every signal has its rows at ticks before this one.
     live : bool
@@ -214,6 +220,7 @@ class Description:
     columns : dict of str to FileRows
     """
 
+    version: int
     committed: int
     live: bool
     metadata: dict[str, Any]
@@ -225,23 +232,31 @@ def _small(file: h5py.File, path: str, size: int) -> np.ndarray:
     return checked_dataset(file, path, size)[:]
 
 
-def _read_signal(file: h5py.File, name: str, size: int) -> Signal:
+def _read_signal(file: h5py.File, name: str, size: int) -> tuple[Signal, bool]:
+    """Return a signal, and whether its rows are packed."""
     path = f"signals/{name}"
     object_at(file, path + "/data")
     attrs: Mapping[str, Any] = file[path].attrs
     data = file[path]["data"]
     index = _small(file, path + "/index", size) if "index" in file[path] else None
-    return Signal(
+    is_packed = "shape" in attrs
+    signal = Signal(
         name=name,
         axes=tuple(json.loads(_text(attrs["axes"]))),
-        shape=data.shape[1:],
-        dtype=data.dtype,
+        shape=json.loads(_text(attrs["shape"])) if is_packed else data.shape[1:],
+        dtype=np.bool_ if is_packed else data.dtype,
         unit=_text(attrs["unit"]),
         every=int(attrs["every"]),
         tick0=int(attrs["tick0"]),
         index=index,
         dt=float(attrs["dt"]) if "dt" in attrs else None,
     )
+    stored = data.dtype, data.shape[1:]
+    if is_packed and (
+        min(signal.shape, default=1) < 1 or stored != (np.uint8, signal.stored_shape)
+    ):
+        raise ValueError(f"{name!r} holds {stored[0]} {stored[1]}, not bits of {signal.shape}")
+    return signal, is_packed
 
 
 def _text(value: Any) -> str:

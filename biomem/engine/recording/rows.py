@@ -7,7 +7,9 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from biomem.engine.recording.bits import pack, unpack
 from biomem.engine.recording.signal import Signal
 from biomem.errors import BiomemError, CorruptFileError
 
@@ -27,7 +29,8 @@ class FileRows:
 
     Indexing takes what a NumPy array takes and returns an array; ``np.asarray`` reads everything.
     Only the rows that the first index spans are read, in blocks where the rest of the index drops
-    most of them. A newly read array belongs to the caller.
+    most of them. Booleans, eight to a byte in the file, are unpacked as they are read. A newly
+    read array belongs to the caller.
 
     Attributes
     ----------
@@ -36,10 +39,18 @@ class FileRows:
     """
 
     def __init__(
-        self, source: Source, signal: Signal, rows: int, chunk_rows: int, tail: int
+        self,
+        source: Source,
+        signal: Signal,
+        rows: int,
+        *,
+        chunk_rows: int,
+        tail: int,
+        is_packed: bool,
     ) -> None:
         self.signal = signal
         self.rows = rows
+        self._is_packed = is_packed
         self._source = source
         self._chunk_rows = chunk_rows
         self._tail = tail
@@ -76,7 +87,7 @@ class FileRows:
     @property
     def nbytes(self) -> int:
         """Bytes the values take in memory."""
-        return self.rows * self.signal.row_bytes
+        return self.size * self.dtype.itemsize
 
     def __len__(self) -> int:
         return self.rows
@@ -106,7 +117,8 @@ class FileRows:
 
     def _by_blocks(self, chosen: range, rest: tuple[Any, ...]) -> np.ndarray:
         """Return ``self[chosen, *rest]`` for a basic index, holding one block at a time."""
-        per_block = max(1, _BLOCK_BYTES // max(1, self.signal.row_bytes) // abs(chosen.step))
+        row_bytes = math.prod(self.signal.shape) * self.dtype.itemsize
+        per_block = max(1, _BLOCK_BYTES // max(1, row_bytes) // abs(chosen.step))
         empty = np.empty((0, *self.signal.shape), self.dtype)[(slice(None), *rest)]
         out = np.empty((len(chosen), *empty.shape[1:]), self.dtype)
         for at in range(0, len(chosen), per_block):
@@ -116,7 +128,16 @@ class FileRows:
             out[at : at + len(part)] = rows[(slice(part.start - start, None, part.step), *rest)]
         return out
 
+    def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Return rows of booleans, eight to a byte."""
+        rows = self._read_stored(start, stop)
+        return rows if self._is_packed else pack(rows)
+
     def _read(self, start: int, stop: int) -> np.ndarray:
+        rows = self._read_stored(start, stop)
+        return unpack(rows, self.signal.shape) if self._is_packed else rows
+
+    def _read_stored(self, start: int, stop: int) -> np.ndarray:
         try:
             return self._source.retried(lambda: self._read_once(start, stop))
         except _BAD_CONTENT as exc:
@@ -129,7 +150,7 @@ class FileRows:
 
     def _read_once(self, start: int, stop: int) -> np.ndarray:
         dataset = self._source.dataset(self.signal.name)
-        out = np.empty((stop - start, *self.signal.shape), self.dtype)
+        out = np.empty((stop - start, *dataset.shape[1:]), dataset.dtype)
         if not out.size:
             return out
         # Rows of the last chunk are written again as it fills, with a new checksum each time.
@@ -142,7 +163,7 @@ class FileRows:
         return out
 
     def _read_tail(self, dataset: h5py.Dataset, last: int) -> np.ndarray:
-        count = self.rows - last
+        count, row = self.rows - last, dataset.shape[1:]
         try:
             rows = dataset[last : self.rows]
         except OSError:
@@ -150,9 +171,8 @@ class FileRows:
                 raise
             # The writer was killed in, or is in the middle of, writing this chunk anew. Its
             # committed rows are the same before and after; they have a checksum of their own.
-            _, raw = dataset.id.read_direct_chunk((last, *(0 for _ in self.signal.shape)))
-            rows = np.frombuffer(raw, self.dtype, count * math.prod(self.signal.shape))
-            rows = rows.reshape(count, *self.signal.shape)
+            _, raw = dataset.id.read_direct_chunk((last, *(0 for _ in row)))
+            rows = np.frombuffer(raw, dataset.dtype, count * math.prod(row)).reshape(count, *row)
         if self.rows % self._chunk_rows and zlib.crc32(rows.data) != self._tail:
             raise ValueError("their CRC-32 is wrong")
         return rows

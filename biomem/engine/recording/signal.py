@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from biomem.engine.hdf5 import is_path
+from biomem.engine.recording.bits import bytes_of
 from biomem.errors import InputError, ParameterError
 
 if TYPE_CHECKING:
@@ -97,9 +98,24 @@ class Signal:
             )
 
     @property
+    def is_packed(self) -> bool:
+        """Whether rows are kept eight booleans to a byte (see `biomem.engine.recording.bits`)."""
+        return self.dtype.kind == "b"
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of a row as it is kept."""
+        return (bytes_of(self.shape),) if self.is_packed else self.shape
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """Data type of a row as it is kept."""
+        return np.dtype(np.uint8) if self.is_packed else self.dtype
+
+    @property
     def row_bytes(self) -> int:
-        """Bytes of one row."""
-        return math.prod(self.shape) * self.dtype.itemsize
+        """Bytes one row takes where it is kept."""
+        return math.prod(self.stored_shape) * self.stored_dtype.itemsize
 
     def rows_before(self, tick: int) -> int:
         """Return the number of rows at ticks before `tick`."""

@@ -91,7 +91,7 @@ class Stream:
         return bool(self.file)
 
     def write(self, name: str, at: int, rows: np.ndarray) -> None:
-        """Write `rows` from row number `at` on."""
+        """Write `rows`, in the form they are stored in, from row number `at` on."""
         if not len(rows):
             return
         dataset = self.datasets[name]

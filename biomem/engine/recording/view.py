@@ -8,14 +8,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from biomem.engine.recording.signal import Signal
+from biomem.engine.recording.spikes import SpikeTrains, read_sdr, read_spikes
 from biomem.errors import ParameterError
 
 if TYPE_CHECKING:
     import pandas
     import xarray
     from matplotlib.axes import Axes
+
+    from biomem.engine.sdr import SDR
 
 __all__ = ["Column", "Recording"]
 
@@ -35,6 +39,10 @@ class Column(Protocol):
         """Return the rows, an array or what reads like one."""
         ...
 
+    def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Return rows of booleans, eight to a byte (see `bits`); only for such a signal."""
+        ...
+
 
 class Recording(Mapping[str, Any]):
     """What was recorded, by name.
@@ -42,6 +50,11 @@ class Recording(Mapping[str, Any]):
     ``rec["v"]`` has shape ``(rows, *signal.shape)``. From memory it is a read-only array; from a
     file it is a `FileRows`, which reads only what is asked of it: ``rec["v"][1000:2000, 0]`` is an
     array, and so is ``np.asarray(rec["v"])``, whole.
+
+    Booleans, such as spikes, are kept eight to a byte and unpacked when they are asked for: the
+    array takes eight times the memory of the recording. In memory that is done for all rows and
+    remembered up to 64 MB, so take a larger array once, not in a loop. `spikes` and `to_sdr` read
+    them without that.
 
     A recording does not follow a run that goes on: ask the simulator, or open the file, again.
 
@@ -129,7 +142,7 @@ class Recording(Mapping[str, Any]):
         return min(unusual, key=lambda status: status == "live", default="complete")
 
     def __getitem__(self, name: str) -> Any:
-        return self._column(name).array()
+        return self.column(name).array()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
@@ -139,7 +152,7 @@ class Recording(Mapping[str, Any]):
 
     def tick(self, name: str) -> np.ndarray:
         """Return the tick of every row of `name`, int64."""
-        column = self._column(name)
+        column = self.column(name)
         signal = column.signal
         return signal.tick0 + signal.every * np.arange(column.rows, dtype=np.int64)
 
@@ -151,11 +164,67 @@ class Recording(Mapping[str, Any]):
         ParameterError
             The model has no time scale; use `tick`.
         """
-        signal = self._column(name).signal
+        signal = self.column(name).signal
         dt = signal.dt if signal.dt is not None else self.dt
         if dt is None:
             raise ParameterError(f"Recording.t: {name!r} has no dt; use tick({name!r})")
         return self.tick(name) * dt
+
+    def spikes(
+        self, name: str = "spikes", *, index: ArrayLike | None = None, batch: int = 0
+    ) -> SpikeTrains:
+        """Return the true values of a boolean signal as spike times and units.
+
+        The rows are passed over in blocks and never unpacked as a whole.
+
+        Parameters
+        ----------
+        name : str
+        index : array-like of int, optional
+            Units to take, as the model numbers them; default all that were recorded.
+        batch : int
+            Stream to take.
+
+        Returns
+        -------
+        SpikeTrains
+            Unpacks to ``times, units``; has `trains` and `rate`. Units are numbered as in the
+            model, but by their place in the recorded row where a row has several axes of units.
+
+        Raises
+        ------
+        ParameterError
+            The signal is not boolean, or there are no such units or stream.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from biomem.engine.recording import MemoryRecorder, Signal
+        >>> recorder = MemoryRecorder(
+        ...     [Signal(name="spikes", axes=("batch", "unit"), shape=(1, 3), dtype="bool", dt=0.1)]
+        ... )
+        >>> recorder.append("spikes", 0, np.eye(3, dtype=bool)[[0, 2, 0], None])
+        >>> recorder.commit(3)
+        >>> times, units = recorder.recording().spikes()
+        >>> times, units
+        (array([0. , 0.1, 0.2]), array([0, 2, 0], dtype=int32))
+        """
+        column = self.column(name)
+        dt = column.signal.dt if column.signal.dt is not None else self.dt
+        return read_spikes(column, dt, index, batch)
+
+    def to_sdr(self, name: str = "spikes") -> SDR:
+        """Return a boolean signal as an `SDR` of shape ``(rows, *leading)``.
+
+        The last axis of a row becomes the places of the patterns; with several streams the shape
+        is ``(rows, batch)``. Not for dense activity: an active bit takes four bytes.
+
+        Raises
+        ------
+        ParameterError
+            The signal is not boolean.
+        """
+        return read_sdr(self.column(name))
 
     def to_xarray(self) -> xarray.Dataset:
         """Return an xarray Dataset; needs xarray, and reads everything into memory.
@@ -213,7 +282,8 @@ class Recording(Mapping[str, Any]):
         head = f"Recording of {len(self)} signals, {size / 1e6:.3g} MB, {scale}, {self.status}"
         return "<" + "\n".join([head, *shown]) + ">"
 
-    def _column(self, name: str) -> Column:
+    def column(self, name: str) -> Column:
+        """Return one signal as it is stored."""
         try:
             return self._columns[name]
         except KeyError:

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from biomem.engine.recording.bits import pack
 from biomem.engine.recording.layout import create, rewrite
 from biomem.engine.recording.reader import (
+    FORMAT_VERSION,
     Description,
     Source,
     is_written_here,
@@ -29,7 +31,7 @@ StrPath = str | os.PathLike[str]
 
 
 class Hdf5Recorder:
-    """Streams the rows of a run to an HDF5 file, flushed chunk by chunk.
+    """Streams the rows of a run to an HDF5 file, flushed chunk by chunk, booleans eight to a byte.
 
     A run that is killed loses the rows of the chunk it was at, nothing before it; only a power
     cut can lose what the system had not written yet. An existing recording of the same signals is
@@ -107,7 +109,8 @@ class Hdf5Recorder:
             self._refuse_other(kept, wanted, found.metadata)
             tick = self._place(found, wanted, resume_tick)
             opened = source.open()
-            if not opened.closed_properly or opened.swmr != swmr or tick != found.committed:
+            fits = found.version == FORMAT_VERSION and opened.swmr == swmr
+            if not (fits and opened.closed_properly and tick == found.committed):
                 rewrite(source, found, self.metadata, tick, swmr)
             return kept, tick
         finally:
@@ -173,7 +176,7 @@ class Hdf5Recorder:
             )
         at = checked_rows(signal, tick, rows, committed, self._rows[name])
         with self._failing():
-            self._stream.write(name, at, rows)
+            self._stream.write(name, at, pack(rows) if signal.is_packed else rows)
         self._rows[name] = at + len(rows)
 
     def commit(self, tick: int) -> None:
@@ -193,8 +196,9 @@ class Hdf5Recorder:
                 self._source,
                 s,
                 s.rows_before(self._committed),
-                self._stream.chunk_rows[name],
-                self._stream.tails[name].committed,
+                chunk_rows=self._stream.chunk_rows[name],
+                tail=self._stream.tails[name].committed,
+                is_packed=s.is_packed,
             )
             for name, s in self.signals.items()
         }
