@@ -15,6 +15,8 @@ from biomem.typing import BoolArray
 
 __all__ = ["bytes_of", "pack", "set_bits", "unpack"]
 
+_LONG = 256  # bits
+
 
 def bytes_of(shape: tuple[int, ...]) -> int:
     """Return the bytes of a packed row of `shape`."""
@@ -27,8 +29,16 @@ def pack(rows: BoolArray) -> NDArray[np.uint8]:
     >>> pack(np.array([[True, False, True]]))
     array([[5]], dtype=uint8)
     """
-    flat = rows.reshape(len(rows), math.prod(rows.shape[1:]))
-    return np.packbits(flat, axis=1, bitorder="little")
+    n, per_row = math.prod(rows.shape[1:]), bytes_of(rows.shape[1:])
+    flat = rows.reshape(len(rows), n)
+    if n % 8 and n > _LONG:
+        return np.packbits(flat, axis=1, bitorder="little")
+    # Packing row by row costs more than filling short rows up to whole bytes.
+    if n % 8:
+        filled = np.zeros((len(rows), 8 * per_row), np.bool_)
+        filled[:, :n] = flat
+        flat = filled
+    return np.packbits(flat.reshape(-1), bitorder="little").reshape(len(rows), per_row)
 
 
 def unpack(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> BoolArray:
@@ -37,7 +47,11 @@ def unpack(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> BoolArray:
     >>> unpack(np.array([[5]], np.uint8), (3,))
     array([[ True, False,  True]])
     """
-    flat = np.unpackbits(packed, axis=1, count=math.prod(shape), bitorder="little")
+    n = math.prod(shape)
+    if n % 8 == 0:
+        flat = np.unpackbits(packed.reshape(-1), bitorder="little")
+    else:
+        flat = np.unpackbits(packed, axis=1, count=n, bitorder="little")
     return flat.view(np.bool_).reshape(len(packed), *shape)
 
 

@@ -96,8 +96,12 @@ class SpikeTrains:
 
     def trains(self) -> list[FloatArray]:
         """Return the times of the spikes of each of `labels`, s, ascending."""
-        order = np.argsort(self._places(), kind="stable")
-        return np.split(self.times[order], np.cumsum(self.counts)[:-1]) if len(self.labels) else []
+        if not len(self.labels):
+            return []
+        # NumPy sorts numbers of 16 bits by radix.
+        places = self._places().astype(np.uint16 if len(self.labels) <= 1 << 16 else np.intp)
+        order = np.argsort(places, kind="stable")
+        return np.split(self.times[order], np.cumsum(self.counts)[:-1])
 
     def rate(self, bin_width: float, *, per_unit: bool = False) -> tuple[FloatArray, FloatArray]:
         """Return the middles of bins, s, and the mean rate of a unit in each, Hz.
@@ -153,8 +157,10 @@ class SpikeTrains:
         )
         return f"<SpikeTrains: {len(self)} spikes of {len(self.labels)} units, {span}>"
 
-    def _places(self) -> NDArray[np.intp]:
+    def _places(self) -> NDArray[np.integer[Any]]:
         """Return the position of each spike's unit in `labels`."""
+        if np.array_equal(self.labels, np.arange(len(self.labels))):
+            return self.units
         order = np.argsort(self.labels)
         return order[np.searchsorted(self.labels, self.units, sorter=order)]
 
