@@ -18,6 +18,12 @@ from biomem.datasets.tasks.memory import DelayedMatch as DelayedMatch
 from biomem.datasets.tasks.memory import Parity as Parity
 from biomem.datasets.tasks.pathfinder import Pathfinder as Pathfinder
 from biomem.datasets.tasks.pathfinder import Scene as Scene
+from biomem.datasets.tasks.spikes import Chirps as Chirps
+from biomem.datasets.tasks.spikes import JitteredTemplates as JitteredTemplates
+from biomem.datasets.tasks.spikes import MovingBars as MovingBars
+from biomem.datasets.tasks.spikes import PairedBatch as PairedBatch
+from biomem.datasets.tasks.spikes import PairedTemplates as PairedTemplates
+from biomem.datasets.tasks.spikes import SpikeOrder as SpikeOrder
 from biomem.datasets.tasks.spoken import SHD as SHD
 from biomem.datasets.tasks.spoken import EventBatch as EventBatch
 from biomem.datasets.tasks.spoken import SHDAdding as SHDAdding
@@ -27,18 +33,24 @@ __all__ = [
     "SHD",
     "Adding",
     "Batch",
+    "Chirps",
     "Copy",
     "Curriculum",
     "DelayedMatch",
     "Draws",
     "EventBatch",
+    "JitteredTemplates",
     "ListOps",
+    "MovingBars",
     "NoisyCIFAR10",
+    "PairedBatch",
+    "PairedTemplates",
     "Parity",
     "Pathfinder",
     "SHDAdding",
     "Scene",
     "SequentialMNIST",
+    "SpikeOrder",
     "SpokenLikeAdding",
     "Task",
 ]

@@ -12,6 +12,7 @@ import numpy as np
 
 from biomem.datasets.tasks.base import Batch, Draws, Task, classification_metrics, whole
 from biomem.datasets.tasks.images import Split, finite_samples
+from biomem.engine.events import Events
 from biomem.engine.random import Rng
 from biomem.errors import DataError, require
 
@@ -41,6 +42,11 @@ class EventBatch(NamedTuple):
         flat = np.ravel_multi_index((self.tick, self.lane, self.channel), shape)
         x = np.bincount(flat, minlength=math.prod(shape)).reshape(shape)
         return Batch(x.astype(np.float32), self.y)
+
+    def to_events(self, n_steps: int, n_channels: int) -> Events:
+        """Return the counts as sparse input of a simulator, ``Simulator.run(events)``."""
+        where = self.tick, self.lane, self.channel
+        return Events.from_coordinates(*where, shape=(n_steps, len(self.y)), n_channels=n_channels)
 
 
 def _sorted(tick: Any, lane: Any, channel: Any, y: np.ndarray) -> EventBatch:
