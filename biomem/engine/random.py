@@ -60,6 +60,13 @@ class Stream(IntEnum):
     SP_PERMANENCE = 18
     TM_LEAST_USED = 19
     TM_GROW = 20
+    NET_CONNECT = 32
+    NET_WEIGHT = 33
+    NET_DELAY = 34
+    NET_PLASTICITY = 35
+    NET_MEMBRANE = 36
+    NET_POISSON = 37
+    NET_ENCODE = 38
 
 
 def _ten_rounds(counter: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint32]:

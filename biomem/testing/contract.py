@@ -349,7 +349,7 @@ def _continue(path: str, cls: type[Model], inputs: str, out: str) -> None:
     """Load, run on, and store outputs and state: the second half of the resume check."""
     sim = Simulator.load(path, model=cls, progress=False)
     xs = np.load(inputs)
-    recording = sim.run(ticks=len(xs)) if cls.Input is None else sim.run(xs)
+    recording = sim.run(ticks=len(xs)) if sim.model.Input is None else sim.run(xs)
     arrays = {name: np.asarray(recording[name]) for name in recording}
     arrays |= {f"state/{name}": a for name, a in persistent(sim).items()}
     np.savez(out, allow_pickle=False, **arrays)

@@ -61,6 +61,12 @@ def test_stream_numbers_are_pinned() -> None:
         "SP_PERMANENCE": 18,
         "TM_LEAST_USED": 19,
         "TM_GROW": 20,
+        "NET_CONNECT": 32,
+        "NET_WEIGHT": 33,
+        "NET_DELAY": 34,
+        "NET_PLASTICITY": 35,
+        "NET_MEMBRANE": 36,
+        "NET_POISSON": 37,
     }
     assert BUILD_TICK == 281474976710655
 

@@ -1,0 +1,1 @@
+"""Models and spikes for other tools, and from them."""

@@ -1,0 +1,33 @@
+"""Spiking populations with projections between them, event-driven, and the graph of primitives."""
+
+from biomem.network.connect import AllToAll as AllToAll
+from biomem.network.connect import Bernoulli as Bernoulli
+from biomem.network.connect import Convolution as Convolution
+from biomem.network.connect import DistanceDependent as DistanceDependent
+from biomem.network.connect import Explicit as Explicit
+from biomem.network.connect import FixedInDegree as FixedInDegree
+from biomem.network.connect import FixedOutDegree as FixedOutDegree
+from biomem.network.connect import OneToOne as OneToOne
+from biomem.network.connect import Procedural as Procedural
+from biomem.network.connect import SmallWorld as SmallWorld
+from biomem.network.draws import Gamma as Gamma
+from biomem.network.draws import Lognormal as Lognormal
+from biomem.network.draws import Normal as Normal
+from biomem.network.draws import Uniform as Uniform
+from biomem.network.model import SpikingNetwork as SpikingNetwork
+from biomem.network.neurons import LIF as LIF
+from biomem.network.neurons import AdaptiveLIF as AdaptiveLIF
+from biomem.network.neurons import ConductanceExp as ConductanceExp
+from biomem.network.neurons import CurrentExp as CurrentExp
+from biomem.network.neurons import CurrentInput as CurrentInput
+from biomem.network.neurons import Delta as Delta
+from biomem.network.neurons import Izhikevich as Izhikevich
+from biomem.network.neurons import Poisson as Poisson
+from biomem.network.neurons import Pulse as Pulse
+from biomem.network.neurons import SpikeArray as SpikeArray
+from biomem.network.neurons import SpikeInput as SpikeInput
+from biomem.network.params import Population as Population
+from biomem.network.params import Projection as Projection
+from biomem.network.params import SpikingNetworkParams as SpikingNetworkParams
+from biomem.network.plasticity import STDP as STDP
+from biomem.network.plasticity import TsodyksMarkram as TsodyksMarkram

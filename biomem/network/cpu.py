@@ -1,0 +1,175 @@
+"""Compiled scan of spiking networks: whole chunks, touching only the synapses of what fired.
+
+Membranes move in passes over blocks that stay in the first-level cache, each pass a plain loop the
+compiler turns into vector code; what fired is gathered into a list, and every spike walks its row.
+Streams run in parallel. Sums at the ports are of integers, so neither their order nor the number
+of threads changes a bit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import prange
+
+from biomem.backends.jit import njit
+from biomem.network import tables as t
+from biomem.network.deliver_cpu import deliver_currents, deliver_each, deliver_rows, learn
+from biomem.network.membrane_cpu import integrate
+from biomem.network.model import SpikingNetworkOutput
+from biomem.network.sources_cpu import gather, given, poisson, presented
+
+if TYPE_CHECKING:
+    from biomem.network.model import SpikingNetwork, SpikingNetworkState
+
+__all__ = ["scan"]
+
+SPIKES, CURRENTS, POISSON, ARRAY = t.SPIKES, t.CURRENTS, t.POISSON, t.ARRAY
+KIND, N, UNIT, OWN, PORT, TRACED = t.KIND, t.N, t.UNIT, t.OWN, t.PORT, t.TRACED
+OWN_CURRENT, OWN_ADAPTIVE = t.OWN_CURRENT, t.OWN_ADAPTIVE
+GIVEN, GIVEN_END = t.GIVEN, t.GIVEN_END
+PRE, POST, TO_PORT, DELAY, INDPTR, SYN_TARGET = (
+    t.PRE,
+    t.POST,
+    t.TO_PORT,
+    t.DELAY,
+    t.INDPTR,
+    t.SYN_TARGET,
+)
+PLASTIC, STP, TRACE_PRE, TRACE_POST, INCOMING = (
+    t.PLASTIC,
+    t.STP,
+    t.TRACE_PRE,
+    t.TRACE_POST,
+    t.INCOMING,
+)
+
+
+@njit(cache=True)
+def _neurons(net, number, state, b, arrivals, outside, fired):
+    """Advance one population of neurons: hand its rows to the compiled equations."""
+    p = net.populations[number]
+    n, own, filtered, adaptive = p[N], p[OWN], p[OWN_CURRENT], p[OWN_ADAPTIVE]
+    filters = 0 if filtered < 0 else 2 * n
+    current = state.current[b, max(filtered, 0) : max(filtered, 0) + filters]
+    w = state.adaptation[b, :0] if adaptive < 0 else state.adaptation[b, adaptive : adaptive + n]
+    integrate(
+        p,
+        net.coefficients[number],
+        arrivals[p[PORT] : p[PORT] + max(n, filters)],
+        outside[own : own + n],
+        state.v[b, own : own + n],
+        current,
+        w,
+        state.fired[b, own : own + n],
+        state.refractory[b, own : own + n],
+        fired,
+    )
+
+
+@njit(cache=True)
+def _deliver(net, number, state, b, ring, ids, now):
+    """Send the spikes of one population through one projection; count the synapses passed."""
+    q = net.projections[number]
+    n_post = net.populations[q[POST], N]
+    if q[PLASTIC] >= 0 or q[STP] >= 0 or q[DELAY] < 0:
+        plastic, use = state.plastic[b], state.stp_u[b]
+        synapses = net.indptr, net.target, net.weight, net.delay, net.real
+        short = net.stp_use, net.stp_rec, net.stp_facil, use, state.stp_r[b], state.stp_last[b]
+        events = deliver_each(
+            q, net.fixed_unit[number], n_post, synapses, short, plastic, ring, ids, now
+        )
+    else:
+        row = ring[(now + q[DELAY]) % ring.shape[0]]
+        sums = row[q[TO_PORT] : q[TO_PORT] + n_post]
+        events = deliver_rows(q, net.indptr, net.target, net.weight, sums, ids)
+    state.events[b] += events
+
+
+@njit(cache=True)
+def _learn(net, number, state, b, spikes):
+    q = net.projections[number]
+    pre, post = net.populations[q[PRE]], net.populations[q[POST]]
+    learn(
+        net.learning[number],
+        net.indptr[q[INDPTR] :],
+        net.target[q[SYN_TARGET] :],
+        net.incoming_ptr[q[INCOMING] :],
+        net.incoming_source,
+        net.incoming_synapse,
+        state.plastic[b, q[PLASTIC] :],
+        state.trace_pre[b, q[TRACE_PRE] : q[TRACE_PRE] + pre[N]],
+        state.trace_post[b, q[TRACE_POST] : q[TRACE_POST] + post[N]],
+        spikes[pre[UNIT] : pre[UNIT] + pre[N]],
+        spikes[post[UNIT] : post[UNIT] + post[N]],
+    )
+
+
+@njit(cache=True)
+def _stream(net, state, b, xs, tick, spikes, traces):
+    """Advance one stream over a chunk."""
+    ring = state.ring[b]
+    outside = np.zeros(state.v.shape[1], state.v.dtype)
+    ids = np.empty(max(1, spikes.shape[1]), np.uint32)
+    for k in range(xs.shape[0]):
+        now = tick + k
+        arrivals = ring[now % ring.shape[0]]
+        outside[:] = 0
+        for number in net.order:
+            p = net.populations[number]
+            fired = spikes[k, p[UNIT] : p[UNIT] + p[N]]
+            outgoing = net.outgoing[net.outgoing_ptr[number] : net.outgoing_ptr[number + 1]]
+            kind = p[KIND]
+            if kind == CURRENTS:
+                x = xs[k, p[OWN] : p[OWN] + p[N]]
+                for q in outgoing:
+                    to = net.populations[net.projections[q, POST]]
+                    out = outside[to[OWN] : to[OWN] + to[N]]
+                    deliver_currents(net.projections[q], net.indptr, net.target, net.graded, x, out)
+                continue
+            if kind == SPIKES:
+                presented(xs[k, p[OWN] : p[OWN] + p[N]], fired)
+            elif kind == POISSON:
+                gap = state.gap[b, p[OWN] : p[OWN] + p[N]]
+                poisson(state.key[0], p[UNIT], net.gaps[number], gap, b, now, fired, ids)
+            elif kind == ARRAY:
+                ticks = net.given_tick[p[GIVEN] : p[GIVEN_END]]
+                given(ticks, net.given_unit[p[GIVEN] : p[GIVEN_END]], now, fired)
+            else:
+                _neurons(net, number, state, b, arrivals, outside, fired)
+            if len(outgoing):
+                n = gather(fired, ids)
+                if n:
+                    for q in outgoing:
+                        _deliver(net, q, state, b, ring, ids[:n], now)
+        for q in range(net.projections.shape[0]):
+            if net.projections[q, PLASTIC] >= 0:
+                _learn(net, q, state, b, spikes[k])
+        for p in net.populations:
+            if p[TRACED] >= 0:
+                traces[k, p[TRACED] : p[TRACED] + p[N]] = state.v[b, p[OWN] : p[OWN] + p[N]]
+
+
+@njit(cache=True, parallel=True)
+def _streams(net, state, xs, tick, spikes, traces):
+    for b in prange(xs.shape[1]):
+        _stream(net, state, b, xs[:, b], tick, spikes[:, b], traces[:, b])
+
+
+@njit(cache=True)
+def _one(net, state, xs, tick, spikes, traces):
+    _stream(net, state, 0, xs[:, 0], tick, spikes[:, 0], traces[:, 0])
+
+
+def scan(
+    model: SpikingNetwork, state: SpikingNetworkState, xs: np.ndarray, tick: int
+) -> tuple[SpikingNetworkState, SpikingNetworkOutput]:
+    """Advance `state` over a chunk `xs` of shape ``(time, batch, input)``, in place."""
+    ticks, batch = xs.shape[:2]
+    sizes = model.layout.sizes
+    spikes = np.zeros((ticks, batch, sizes["unit"]), bool)
+    traces = np.empty((ticks, batch, sizes["traced"]), model.params.dtype)
+    run = _one if batch == 1 else _streams
+    run(t.tables_of(model), state, xs, tick, spikes, traces)
+    return state, SpikingNetworkOutput(spikes, traces)
