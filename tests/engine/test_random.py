@@ -67,6 +67,7 @@ def test_stream_numbers_are_pinned() -> None:
         "NET_PLASTICITY": 35,
         "NET_MEMBRANE": 36,
         "NET_POISSON": 37,
+        "NET_ENCODE": 38,
     }
     assert BUILD_TICK == 281474976710655
 
