@@ -1,4 +1,4 @@
-"""Waves on a ring: activity over space and time, and the spectrum their velocity is read from."""
+"""Waves on a ring: activity over space and time, its spectrum, and the kernels that hand it on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from biomem.errors import InputError
-from biomem.models.wave_rnn.velocity import spectrum, wave_velocity
+from biomem.models.wave_rnn.velocity import kernel_velocity, spectrum, wave_velocity
 from biomem.typing import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_waves"]
+__all__ = ["plot_kernels", "plot_waves"]
 
 _DECADES = 5.0  # of power below the largest that are told apart
 
@@ -82,6 +82,71 @@ def plot_waves(
     return np.array([left, right], dtype=object)
 
 
+def plot_kernels(u: ArrayLike, *, title: str | None = None, ax: Axes | None = None) -> Axes:
+    """Draw the taps of all kernels: a row for every ring that is fed, a block for every one read.
+
+    Parameters
+    ----------
+    u : array_like, shape (channel, channel, taps)
+        Ring weights, such as ``model.weights["ring_weight"]``.
+    title : str, optional
+    ax : Axes, optional
+        Where to draw; default: a new figure, at ``ax.figure``, without pyplot's state.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        Another shape, or values that are not finite.
+
+    Notes
+    -----
+    Within a block stand the taps from the lowest offset to the highest; a ring's own block lies on
+    the diagonal. Rows are labelled with the velocity of a ring's own taps, `kernel_velocity`.
+
+    Examples
+    --------
+    >>> from biomem.models.wave_rnn import WaveRNN
+    >>> ax = plot_kernels(WaveRNN(n_units=8, n_channels=3).weights["ring_weight"])
+    >>> ax.get_yticklabels()[0].get_text()
+    '0 (-1.00)'
+    """
+    from matplotlib.figure import Figure
+
+    weights = np.asarray(u, np.float64)
+    if weights.ndim != 3 or weights.shape[0] != weights.shape[1] or not weights.size:
+        raise InputError(
+            f"plot_kernels: u must have shape (channel, channel, taps), got {weights.shape}; of "
+            "locally connected rings, choose one unit, u[:, :, unit]"
+        )
+    if not np.isfinite(weights).all():
+        raise InputError(
+            "plot_kernels: u must be finite; take the weights before training diverged"
+        )
+    channels, _, taps = weights.shape
+    size = (2.5 + 0.18 * channels * taps, 1.5 + 0.32 * channels)
+    where = ax or Figure(figsize=size, layout="constrained").subplots()
+    limit = float(np.abs(weights).max()) or 1.0
+    rows = weights.reshape(channels, channels * taps)
+    image = where.imshow(rows, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit)
+    where.figure.colorbar(image, ax=where, label="weight")
+    for edge in range(1, channels):
+        where.axvline(edge * taps - 0.5, color="0.3", linewidth=0.6)
+    rings = np.arange(channels)
+    where.set_xticks(rings * taps + (taps - 1) / 2, rings.astype(str))
+    own = kernel_velocity(weights)
+    where.set_yticks(rings, [f"{ring} ({v:.2f})" for ring, v in zip(rings, own, strict=True)])
+    where.set(
+        xlabel=f"ring that is read, {taps} taps each", ylabel="ring that is fed (units per tick)"
+    )
+    if title:
+        where.set_title(title)
+    return where
+
+
 def _draw_activity(ax: Axes, h: FloatArray, start: int, title: str | None) -> None:
     ticks, units = h.shape
     signed = bool((h < 0).any())
@@ -116,8 +181,9 @@ def _draw_spectrum(ax: Axes, power: FloatArray, velocity: float) -> None:
     ax.figure.colorbar(image, ax=ax, label="log10 of relative power")
     wave = np.linspace(-0.5, 0.5, 2001)
     line = (-velocity * wave + 0.5) % 1.0 - 0.5
+    told = f"{velocity:.3f} units per tick" if np.isfinite(velocity) else "no velocity"
     line[np.flatnonzero(np.abs(np.diff(line)) > 0.5)] = np.nan
-    ax.plot(wave, line, "--", color="white", linewidth=1.0, label=f"{velocity:.3f} units per tick")
+    ax.plot(wave, line, "--", color="white", linewidth=1.0, label=told)
     ax.set(
         xlabel="wave number (cycles per unit)",
         ylabel="frequency (cycles per tick)",

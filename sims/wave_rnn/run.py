@@ -24,7 +24,7 @@ from biomem.engine.atomic import replace_file
 HERE = Path(__file__).parent
 
 
-def memory(c: dict[str, Any], figure: Path | None) -> dict[str, Any]:
+def memory(c: dict[str, Any], figures: Path | None) -> dict[str, Any]:
     """Train every kind of network at every seed; measure the waves of the first."""
     runs, waves = [], None
     for seed in c["seeds"]:
@@ -37,11 +37,11 @@ def memory(c: dict[str, Any], figure: Path | None) -> dict[str, Any]:
                 before, after = net.model, net.to_model()
                 waves = {"before": measure(before, task_of(c)), "after": measure(after, task_of(c))}
                 print(waves, flush=True)
-                if figure is not None:
+                if figures is not None:
                     scores = waves["after"]["score"]
                     ring = scores.index(max(scores))
                     title = f"ring {ring} after {told['iterations']} iterations"
-                    draw(after, task_of(c), ring, title, figure)
+                    draw(after, task_of(c), ring, title, figures)
     return {"runs": runs, "waves": waves}
 
 
@@ -51,7 +51,7 @@ def experiment(name: str, c: dict[str, Any], keep: bool) -> dict[str, Any]:
         folder = HERE / "checkpoints"
         folder.mkdir(exist_ok=True)
         return train_digits(c, folder / f"{name}.h5" if keep else None)
-    return memory(c, HERE / "waves.png" if keep and name == "copy_80" else None)
+    return memory(c, HERE if keep and name == "copy_80" else None)
 
 
 def check(name: str, found: dict[str, Any], want: dict[str, Any]) -> list[str]:

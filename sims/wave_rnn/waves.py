@@ -24,7 +24,7 @@ def activity(model: WaveRNN, task: Copy, sequences: int) -> np.ndarray:
 
 
 def measure(model: WaveRNN, task: Copy, sequences: int = 32) -> dict[str, Any]:
-    """Return the velocity of every ring, its median over sequences, and what the taps say."""
+    """Return every ring's velocity and score, medians over sequences, and what its taps say."""
     found = wave_velocity(activity(model, task, sequences))
     return {
         "velocity": np.median(found.velocity, axis=0).round(3).tolist(),
@@ -33,13 +33,19 @@ def measure(model: WaveRNN, task: Copy, sequences: int = 32) -> dict[str, Any]:
     }
 
 
-def draw(model: WaveRNN, task: Copy, ring: int, title: str, path: Path) -> None:
-    """Draw one ring over one list, in few colours, so that the file stays small."""
-    from PIL import Image
-
-    from biomem.viz.waves import plot_waves
+def draw(model: WaveRNN, task: Copy, ring: int, title: str, folder: Path) -> None:
+    """Draw one ring over one list, and the kernels of all rings."""
+    from biomem.viz.waves import plot_kernels, plot_waves
 
     axes = plot_waves(activity(model, task, 1)[:, 0, ring], title=title)
+    _save(axes[0].figure, folder / "waves.png")
+    _save(plot_kernels(model.weights["ring_weight"]).figure, folder / "kernels.png")
+
+
+def _save(figure: Any, path: Path) -> None:
+    """Write a picture in few colours, so that the file stays small."""
+    from PIL import Image
+
     drawn = io.BytesIO()
-    axes[0].figure.savefig(drawn, dpi=72)
+    figure.savefig(drawn, dpi=72)
     Image.open(drawn).convert("RGB").quantize(64).save(path, optimize=True)

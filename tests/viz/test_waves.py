@@ -7,7 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from biomem.errors import InputError
-from biomem.viz import plot_waves
+from biomem.models.wave_rnn import WaveRNN
+from biomem.viz.waves import plot_kernels, plot_waves
 
 
 def moving(ticks: int = 120, units: int = 40, step: int = -1) -> np.ndarray:
@@ -46,8 +47,9 @@ def test_draws_where_it_is_told_and_one_sided_activity_in_one_colour() -> None:
 
 
 def test_a_silent_ring_gives_a_picture() -> None:
-    left, _ = plot_waves(np.zeros((8, 4)))
+    left, right = plot_waves(np.zeros((8, 4)))
     left.figure.draw_without_rendering()
+    assert right.get_legend().get_texts()[0].get_text() == "no velocity"
 
 
 def test_refusals() -> None:
@@ -55,3 +57,34 @@ def test_refusals() -> None:
         plot_waves(np.zeros((9, 1, 1, 9)))
     with pytest.raises(InputError, match="finite"):
         plot_waves(np.full((9, 9), np.nan))
+
+
+def test_kernels_stand_in_blocks_by_the_ring_they_read() -> None:
+    u = np.arange(12.0).reshape(2, 2, 3)
+    ax = plot_kernels(u, title="taps")
+    ax.figure.draw_without_rendering()
+    np.testing.assert_array_equal(ax.images[0].get_array(), u.reshape(2, 6))
+    assert ax.images[0].get_clim() == (-11.0, 11.0)
+    assert ax.get_xticks().tolist() == [1.0, 4.0]
+    assert ax.get_title() == "taps"
+
+
+def test_kernels_are_drawn_where_told_and_rows_tell_their_velocity() -> None:
+    axes = Figure().subplots()
+    shifted = WaveRNN(n_units=8, n_channels=3, nu=0.25).weights["ring_weight"]
+    assert plot_kernels(shifted, ax=axes) is axes
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["0 (-0.25)", "1 (-0.25)", "2 (-0.25)"]
+
+
+@pytest.mark.parametrize(
+    ("u", "named"),
+    [
+        (np.zeros((2, 2, 8, 3)), "choose one unit"),
+        (np.zeros((2, 3, 3)), r"got \(2, 3, 3\)"),
+        (np.zeros((0, 0, 3)), r"got \(0, 0, 3\)"),
+        (np.full((1, 1, 3), np.nan), "u must be finite"),
+    ],
+)
+def test_kernels_that_are_refused(u: np.ndarray, named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        plot_kernels(u)
