@@ -170,6 +170,9 @@ def scan(
     sizes = model.layout.sizes
     spikes = np.zeros((ticks, batch, sizes["unit"]), bool)
     traces = np.empty((ticks, batch, sizes["traced"]), model.params.dtype)
+    if model.Input is None:
+        # Of one dtype with the network, or the kernel would be compiled once more.
+        xs = np.empty((ticks, batch, 0), model.params.dtype)
     run = _one if batch == 1 else _streams
     run(t.tables_of(model), state, xs, tick, spikes, traces)
     return state, SpikingNetworkOutput(spikes, traces)

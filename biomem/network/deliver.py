@@ -140,8 +140,7 @@ def learn(
     stdp, dt = q.projection.stdp, net.params.dt
     assert stdp is not None
     pre, post = net.layout.populations[q.pre], net.layout.populations[q.post]
-    indptr = net.weights[f"{q.projection.name}/indptr"]
-    target = net.weights[f"{q.projection.name}/target"]
+    indptr, target = net.layout.index(q)
     x = new.trace_pre[:, q.trace_pre : q.trace_pre + pre.n]
     y = new.trace_post[:, q.trace_post : q.trace_post + post.n]
     x[:] = settle(x * math.exp(-dt / stdp.tau_plus))

@@ -16,6 +16,7 @@ __all__ = ["deliver_currents", "deliver_each", "deliver_rows", "learn"]
 
 NET_CONNECT = int(Stream.NET_CONNECT)
 CSR, DENSE, ONE_TO_ONE, CONVOLUTION = t.CSR, t.DENSE, t.ONE_TO_ONE, t.CONVOLUTION
+PROCEDURAL = t.PROCEDURAL
 FORM, TO_PORT, DELAY, INDPTR = t.FORM, t.TO_PORT, t.DELAY, t.INDPTR
 SYN_TARGET, SYN_WEIGHT, SYN_DELAY, PLASTIC = t.SYN_TARGET, t.SYN_WEIGHT, t.SYN_DELAY, t.PLASTIC
 STP, STP_SOURCE, STP_OWN, REAL, KEY, DRAWS = t.STP, t.STP_SOURCE, t.STP_OWN, t.REAL, t.KEY, t.DRAWS
@@ -144,14 +145,19 @@ def deliver_each(q, unit, n_post, synapses, short, plastic, ring, ids, tick):
     indptr, target, weight, delays, real = synapses
     events, last = 0, short[5]
     changes = q[PLASTIC] >= 0 or q[STP] >= 0
-    for s in ids:
-        elapsed, share = np.int64(0), 1.0
+    for number in range(ids.shape[0]):
+        s, elapsed, share = ids[number], np.int64(0), 1.0
         if q[STP] >= 0:
             at = q[STP_SOURCE] + s
             elapsed = tick - last[at] if last[at] >= 0 else np.int64(0)
             last[at] = tick
             if not q[STP_OWN]:
                 share = _share(short, q[STP] + s, elapsed)
+        if q[FORM] == CONVOLUTION or q[FORM] == PROCEDURAL:
+            row = ring[(tick + q[DELAY]) % ring.shape[0]]
+            sums, one = row[q[TO_PORT] : q[TO_PORT] + n_post], ids[number : number + 1]
+            events += _scaled(q, real[q[REAL] :], share, unit, sums, one)
+            continue
         first, end = _row(q, indptr, s, n_post)
         for k in range(first, end):
             delay = q[DELAY] if q[DELAY] >= 0 else np.int64(delays[q[SYN_DELAY] + k])
@@ -164,8 +170,22 @@ def deliver_each(q, unit, n_post, synapses, short, plastic, ring, ids, tick):
             else:
                 bring = weight[q[SYN_WEIGHT] + k]
             ring[(tick + delay) % ring.shape[0], port] += bring
+        if q[INDPTR] >= 0:
+            first, end = indptr[q[INDPTR] + s], indptr[q[INDPTR] + s + 1]
         events += end - first
     return events
+
+
+@njit(cache=True)
+def _scaled(q, real, share, unit, sums, ids):
+    """Deliver a spike whose synapses are not stored, at a share of its weight."""
+    elements = q[C_OUT] * q[C_IN] * q[K_HEIGHT] * q[K_WIDTH] if q[FORM] == CONVOLUTION else 1
+    scaled = np.empty(elements, sums.dtype)
+    for e in range(elements):
+        scaled[e] = sums.dtype.type(np.rint((real[e] * share) * unit))
+    if q[FORM] == CONVOLUTION:
+        return _convolve(q, scaled, sums, ids)
+    return _draw(np.uint64(q[KEY]), q[DRAWS], scaled[0], sums, ids)
 
 
 @njit(cache=True)

@@ -197,6 +197,11 @@ class Layout:
                 totals[projection.post] += self._reach(projection)
         for name, total in totals.items():
             largest[name] = float(total.max())
+            if not math.isfinite(largest[name]):
+                raise ParameterError(
+                    f"Population {name!r}: its incoming weights must add up to a finite number, "
+                    "got an overflow; scale the weights down"
+                )
         return largest
 
     def _reach(self, projection: Projection) -> NDArray[np.float64]:
@@ -244,6 +249,8 @@ class Layout:
 
         placed = []
         bits = 8 * self.accumulator.itemsize - 2
+        # The unit itself is a normal number of the membrane's precision.
+        finest = -int(np.finfo(params.dtype).minexp)
         for population in params.populations:
             neuron, n = population.neuron, population.n
             unit = take("unit", n)
@@ -278,7 +285,7 @@ class Layout:
                     adaptive=take("adaptive", n) if adapts else -1,
                     traced=take("traced", n) if population.name in params.traces else -1,
                     n_ports=n_ports,
-                    exponent=bits - (math.frexp(largest)[1] if largest else 0),
+                    exponent=min(bits - (math.frexp(largest)[1] if largest else 0), finest),
                     refractory=_refractory(population, params.dt),
                     coefficients=coefficients(neuron, params.dt),
                 )
@@ -331,6 +338,17 @@ class Layout:
         self.sizes |= {**at, "slot": longest + 1}
         return tuple(placed)
 
+    def index(self, q: ProjectionLayout) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return where every source's synapses begin, and their targets; of stored rules."""
+        name, n_pre = q.projection.name, self.populations[q.pre].n
+        if f"{name}/target" in self.arrays:
+            return self.arrays[f"{name}/indptr"], self.arrays[f"{name}/target"]
+        per_source = q.synapses // n_pre
+        indptr = np.arange(n_pre + 1, dtype=np.int64) * per_source
+        if isinstance(q.rule, OneToOne):
+            return indptr, np.arange(n_pre, dtype=np.int32)
+        return indptr, np.tile(np.arange(per_source, dtype=np.int32), n_pre)
+
     def short_term(self, q: ProjectionLayout) -> tuple[NDArray[np.float64], ...]:
         """Return use, and the kept shares of resources and use per tick, by short-term state."""
         stp, name = q.projection.stp, q.projection.name
@@ -346,7 +364,8 @@ class Layout:
 
     def delays(self, projection: Projection) -> NDArray[np.int64]:
         """Return the own delays of a projection's synapses, ticks."""
-        return np.rint(self.arrays[f"{projection.name}/delay"] / self.params.dt).astype(np.int64)
+        own = np.asarray(self.arrays[f"{projection.name}/delay"], np.float64)
+        return np.rint(own / self.params.dt).astype(np.int64)
 
     def _longest(self, projection: Projection, delay: int | None) -> int:
         if delay is not None:

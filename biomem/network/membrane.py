@@ -33,6 +33,9 @@ def integrate(
         inh += j[:, p.n :]
 
     i, v = c.i_bias + outside, new.v[:, own]
+    if p.kind != "izhikevich" and p.neuron.reset == "next_tick":
+        v = np.where(new.fired[:, own], c.v_reset, v)
+        new.v[:, own] = v
     if p.synapse == "jump":
         v = v + j
     elif p.synapse == "pulse":
@@ -70,8 +73,6 @@ def _leaky(
     if w is not None:
         i = i - c.b * w
         bar = c.v_th + c.beta * w
-    if reset == "next_tick":
-        v = np.where(new.fired[:, own], c.v_reset, v)
     v = settle((c.v_leak + c.keep * (v - c.v_leak)) + c.gain * i)
     if p.synapse == "current":
         v = (v + c.gain_exc * exc) + c.gain_inh * inh

@@ -37,6 +37,8 @@ def integrate(p, c, arrivals, outside, v, current, w, before, held, fired):
         last = min(first + BLOCK, n)
         spikes, own = fired[first:last], w[first:last]
         exc, inh = current[first:last], current[n + first : n + last]
+        if p[RESET] == NEXT_TICK:
+            _reset_late(c[V_RESET], before[first:last], v[first:last])
         _begin(c, outside[first:last], v[first:last], i, u)
         if p[SYNAPSE] == JUMP:
             _arrive(c, arrivals[first:last], u)
@@ -54,8 +56,6 @@ def integrate(p, c, arrivals, outside, v, current, w, before, held, fired):
         else:
             if w.shape[0]:
                 _tire(c[B], own, i)
-            if p[RESET] == NEXT_TICK:
-                _reset_late(c[V_RESET], before[first:last], u)
             _leak(c, i, u, last - first)
             if p[SYNAPSE] == CURRENT:
                 _add_both(c[GAIN_EXC], c[GAIN_INH], exc, inh, u)
@@ -107,9 +107,9 @@ def _tire(b, w, i):
 
 
 @njit(cache=True)
-def _reset_late(reset, before, u):
+def _reset_late(reset, before, v):
     for k in range(before.shape[0]):
-        u[k] = reset if before[k] else u[k]
+        v[k] = reset if before[k] else v[k]
 
 
 @njit(cache=True)

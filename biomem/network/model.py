@@ -231,8 +231,11 @@ class SpikingNetwork(Model):
         use, resources = np.zeros(sizes["stp"]), np.ones(sizes["stp"])
         for q in self.layout.projections:
             name = q.projection.name
-            if q.plastic >= 0:
-                plastic[q.plastic : q.plastic + q.synapses] = self.weights[f"{name}/weight"]
+            if q.projection.stdp is not None:
+                drawn = np.asarray(self.weights[f"{name}/weight"], np.float64).reshape(-1)
+                # In float32 a weight at a bound may lie beyond it by a rounding.
+                drawn = np.clip(drawn, q.projection.stdp.w_min, q.projection.stdp.w_max)
+                plastic[q.plastic : q.plastic + q.synapses] = drawn
             if q.projection.stp is not None:
                 own = self.weights.get(f"{name}/U")
                 n = self.layout.populations[q.pre].n if own is None else len(own)

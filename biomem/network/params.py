@@ -269,6 +269,8 @@ def _check_euler(name: str, neuron: LIF, dt: float) -> None:
     taus = {"tau_mem": neuron.tau_mem}
     if isinstance(neuron.synapse, CurrentExp | ConductanceExp):
         taus |= {"tau_exc": neuron.synapse.tau_exc, "tau_inh": neuron.synapse.tau_inh}
+    if isinstance(neuron, AdaptiveLIF):
+        taus["tau_adapt"] = neuron.tau_adapt
     for which, tau in taus.items():
         if dt > tau and not (which == "tau_mem" and neuron.decay is not None):
             raise ParameterError(

@@ -49,17 +49,15 @@ def held(net: SpikingNetwork, q: ProjectionLayout) -> int:
         return 0
     if q.form == "convolution":
         return weight * int(net.weights[f"{q.projection.name}/weight"].size)
-    if q.form == "dense":
-        return n_pre * n_post * weight
-    if q.form == "one_to_one":
-        return n_pre * weight
-    per_synapse = index + weight + (4 if q.delay < 0 else 0)
+    per_synapse = weight + (index if q.form == "csr" else 0) + (4 if q.delay < 0 else 0)
     if q.plastic >= 0:
         # The weight under learning, and the synapses by target.
         per_synapse += 8 + 12
     if q.stp >= 0 and q.projection.stp is not None and q.projection.stp.spread > 0:
         per_synapse += 8 + 24 + 16
-    return q.synapses * per_synapse + 8 * (n_pre + 1)
+    if q.form == "dense":
+        return n_pre * n_post * per_synapse
+    return q.synapses * per_synapse + (8 * (n_pre + 1) if q.form == "csr" else 0)
 
 
 def _size(n: int) -> str:

@@ -224,14 +224,14 @@ def _projection_row(net: SpikingNetwork, q: ProjectionLayout, piles: dict[str, _
         weight = np.array([float(q.projection.weight)])  # type: ignore[arg-type]
         row[DRAWS] = q.rule.k
     indexed = f"{name}/target" in arrays
-    if indexed:
-        indptr, target = arrays[f"{name}/indptr"], arrays[f"{name}/target"]
+    if indexed or q.plastic >= 0:
+        indptr, target = layout.index(q)
         row[INDPTR] = piles["indptr"].add(indptr)
-        if q.form == "csr":
+        if q.form == "csr" or q.plastic >= 0:
             row[SYN_TARGET] = piles["target"].add(target)
         if q.plastic >= 0:
             row[INCOMING] = _transpose(indptr, target, post.n, piles)
-        if q.form == "dense":
+        if q.form == "dense" and indexed:
             matrix = np.zeros((n_pre, post.n))
             matrix[np.repeat(np.arange(n_pre), np.diff(indptr)), target] = weight
             weight = matrix

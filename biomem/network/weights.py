@@ -22,6 +22,7 @@ array                      shape                               of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,7 +44,7 @@ from biomem.network.connect import (
 from biomem.network.draws import draw
 from biomem.network.neurons import SpikeArray
 from biomem.network.params import Population, Projection, SpikingNetworkParams, allowed_sign
-from biomem.network.plasticity import TsodyksMarkram
+from biomem.network.plasticity import STDP, TsodyksMarkram
 from biomem.typing import Array
 
 __all__ = ["check_weights", "draw_weights", "projection_rng"]
@@ -64,7 +65,8 @@ def draw_weights(params: SpikingNetworkParams, given: Mapping[str, Array]) -> di
     for population in params.populations:
         if isinstance(population.neuron, SpikeArray):
             for part in ("time", "unit"):
-                arrays[f"{population.name}/{part}"] = _given(given, f"{population.name}/{part}")
+                key = f"{population.name}/{part}"
+                arrays[key] = np.asarray(_given(given, key))
     unknown = sorted(set(given) - set(arrays))
     if unknown:
         raise ParameterError(
@@ -174,10 +176,11 @@ def check_weights(params: SpikingNetworkParams, arrays: Mapping[str, Array]) -> 
             shape = (len(arrays[f"{projection.name}/target"]),)
         else:
             shape = weight_shape(projection.rule, n_pre, n_post)
-        for part in ("weight", "delay", "U", "tau_rec", "tau_facil"):
+        _check_numbers(f"{projection.name}/weight", weight, shape)
+        for part in ("delay", "U", "tau_rec", "tau_facil"):
             key = f"{projection.name}/{part}"
             if key in arrays:
-                _check_numbers(key, arrays[key], shape)
+                _check_numbers(key, arrays[key], (math.prod(shape),))
         for part, low, high in (
             ("delay", 0.0, np.inf),
             ("U", 0.0, 1.0),
@@ -195,6 +198,8 @@ def check_weights(params: SpikingNetworkParams, arrays: Mapping[str, Array]) -> 
                     f"[{low}, {high}], got values in [{values.min()}, {values.max()}]"
                 )
         _check_sign(params, projection, np.asarray(weight))
+        if projection.stdp is not None:
+            _check_bounds(projection, projection.stdp, np.asarray(weight))
     for population in params.populations:
         if isinstance(population.neuron, SpikeArray):
             _check_spikes(population, arrays)
@@ -253,6 +258,17 @@ def _check_sign(params: SpikingNetworkParams, projection: Projection, weight: Ar
             f"Projection {projection.name!r}: weights of the {pre.sign!r} population {pre.name!r} "
             f"onto {post.name!r} must not be {'negative' if sign > 0 else 'positive'} ({what}), "
             f"got {weight[wrong].flat[0]}; change the weights or the population's sign"
+        )
+
+
+def _check_bounds(projection: Projection, stdp: STDP, weight: Array) -> None:
+    low, high = weight.dtype.type(stdp.w_min), weight.dtype.type(stdp.w_max)
+    beyond = (weight < low) | (weight > high)
+    if beyond.any():
+        raise ParameterError(
+            f"Projection {projection.name!r}: weights must begin within the bounds of its STDP, "
+            f"[{stdp.w_min}, {stdp.w_max}], got {weight[beyond].flat[0]}; widen the bounds or "
+            "change the weights"
         )
 
 
