@@ -146,6 +146,11 @@ class DistanceDependent(Params):
                 "DistanceDependent: both populations need positions; give them a `grid` or `points`"
             )
         pre, post = ends.pre, ends.post
+        if pre.shape[1] != post.shape[1]:
+            raise ParameterError(
+                "DistanceDependent: positions of both populations must have the same number of "
+                f"axes, got {pre.shape[1]} and {post.shape[1]}"
+            )
 
         def probability(rows: NDArray[np.int64]) -> NDArray[np.float64] | float:
             if self.lam == 0:
@@ -233,7 +238,10 @@ class SmallWorld(Params):
     def pattern(self, ends: Ends, rng: Rng) -> Pattern:
         """Return the pattern of one projection."""
         if not ends.same:
-            raise ParameterError("SmallWorld connects a population with itself, got two")
+            raise ParameterError(
+                "SmallWorld: pre and post must be one population, got two; take Bernoulli or "
+                "FixedOutDegree between populations"
+            )
         n = ends.n_pre
         if self.k >= n:
             raise ParameterError(f"SmallWorld.k must be below the {n} neurons, got {self.k}")

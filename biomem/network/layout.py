@@ -194,7 +194,8 @@ class Layout:
         for projection in self.params.projections:
             pre = self.params.named[projection.pre]
             if not isinstance(pre.neuron, CurrentInput):
-                totals[projection.post] += self._reach(projection)
+                with np.errstate(over="ignore"):  # refused below
+                    totals[projection.post] += self._reach(projection)
         for name, total in totals.items():
             largest[name] = float(total.max())
             if not math.isfinite(largest[name]):

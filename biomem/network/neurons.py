@@ -53,16 +53,31 @@ RULES = ("euler", "exp", "exp_gain_a", "unit_gain")
 RESETS = ("to_value", "subtract", "none", "next_tick")
 
 
+def is_number(value: object) -> bool:
+    """Tell whether `value` is a finite number."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def _finite(owner: Params, *names: str) -> None:
     for name in names:
-        value = getattr(owner, name)
-        require(owner, name, isinstance(value, int | float) and math.isfinite(value), "finite")
+        require(owner, name, is_number(getattr(owner, name)), "finite")
 
 
-def _positive(owner: Params, *names: str, unit: str = "s") -> None:
+def _positive(owner: Params, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
-        require(owner, name, math.isfinite(value) and value > 0, f"finite, > 0 {unit}")
+        require(owner, name, is_number(value) and value > 0, "finite, > 0 s")
+
+
+def _not_negative(owner: Params, *names: str, unit: str = "") -> None:
+    for name in names:
+        value = getattr(owner, name)
+        require(owner, name, is_number(value) and value >= 0, f"finite, >= 0{unit}")
+
+
+def _listens(owner: LIF | Izhikevich) -> None:
+    known = isinstance(owner.synapse, Delta | Pulse | CurrentExp | ConductanceExp)
+    require(owner, "synapse", known, "a Delta, Pulse, CurrentExp or ConductanceExp")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -169,7 +184,8 @@ class LIF(Params):
         _positive(self, "tau_mem")
         _finite(self, "r", "v_leak", "v_th", "v_reset", "i_bias")
         if self.decay is not None:
-            require(self, "decay", 0 <= self.decay <= 1, "None or in [0, 1]")
+            share = is_number(self.decay) and 0 <= self.decay <= 1
+            require(self, "decay", share, "None or in [0, 1]")
         if self.reset in ("to_value", "next_tick"):
             require(
                 self,
@@ -180,9 +196,8 @@ class LIF(Params):
             )
         if self.reset == "subtract":
             require(self, "v_th", self.v_th > 0, "> 0 with reset='subtract'")
-        require(
-            self, "tau_ref", math.isfinite(self.tau_ref) and self.tau_ref >= 0, "finite, >= 0 s"
-        )
+        _not_negative(self, "tau_ref", unit=" s")
+        _listens(self)
         require(self, "rule", self.rule in RULES, f"one of {RULES}")
         require(self, "reset", self.reset in RESETS, f"one of {RESETS}")
         _check_range(self, "v_init")
@@ -218,9 +233,7 @@ class AdaptiveLIF(LIF):
     def __post_init__(self) -> None:
         super().__post_init__()
         _positive(self, "tau_adapt")
-        for name in ("beta", "b"):
-            value = getattr(self, name)
-            require(self, name, math.isfinite(value) and value >= 0, "finite, >= 0")
+        _not_negative(self, "beta", "b")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -266,6 +279,7 @@ class Izhikevich(Params):
         require(self, "c", self.c < self.v_peak, f"below v_peak = {self.v_peak} mV")
         whole = isinstance(self.substeps, int) and not isinstance(self.substeps, bool)
         require(self, "substeps", whole and self.substeps >= 1, "an integer >= 1")
+        _listens(self)
         _check_range(self, "v_init")
 
 
@@ -295,7 +309,7 @@ class Poisson(Params):
     rate: float = 10.0
 
     def __post_init__(self) -> None:
-        require(self, "rate", math.isfinite(self.rate) and self.rate >= 0, "finite, >= 0 Hz")
+        _not_negative(self, "rate", unit=" Hz")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -314,5 +328,6 @@ def _check_range(owner: Params, name: str) -> None:
     value = getattr(owner, name)
     if value is None:
         return
-    ok = len(value) == 2 and all(math.isfinite(x) for x in value) and value[0] <= value[1]
+    pair = isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value))
+    ok = pair and value[0] <= value[1]
     require(owner, name, ok, "None or (low, high), finite, low <= high")

@@ -19,7 +19,7 @@ from biomem.network.connect import (
     Procedural,
     SmallWorld,
 )
-from biomem.network.draws import Gamma, Lognormal, Normal, Uniform
+from biomem.network.draws import Distribution, Gamma, Lognormal, Normal, Uniform
 from biomem.network.neurons import (
     LIF,
     AdaptiveLIF,
@@ -30,6 +30,7 @@ from biomem.network.neurons import (
     Poisson,
     SpikeArray,
     SpikeInput,
+    is_number,
 )
 from biomem.network.plasticity import STDP, TsodyksMarkram
 
@@ -37,6 +38,19 @@ __all__ = ["Population", "Projection", "SpikingNetworkParams"]
 
 # Parameter sets are frozen, so one may be the default of many.
 _LIF, _ALL = LIF(), AllToAll()
+
+Rule = (
+    AllToAll
+    | Bernoulli
+    | Convolution
+    | DistanceDependent
+    | Explicit
+    | FixedInDegree
+    | FixedOutDegree
+    | OneToOne
+    | Procedural
+    | SmallWorld
+)
 
 MAX_DELAY = 2**15 - 1
 """Longest delay, ticks."""
@@ -75,10 +89,15 @@ class Population(Params):
         require(self, "name", bool(named), "a name without '/' and '>'")
         whole = isinstance(self.n, int) and not isinstance(self.n, bool)
         require(self, "n", whole and self.n >= 1, "an integer >= 1")
+        known = isinstance(
+            self.neuron,
+            LIF | Izhikevich | SpikeInput | CurrentInput | Poisson | SpikeArray,
+        )
+        require(self, "neuron", known, "a neuron or a source, such as LIF() or Poisson()")
         require(self, "sign", self.sign in ("exc", "inh", "any"), "'exc', 'inh' or 'any'")
         if self.grid is not None:
-            places = math.prod(self.grid)
-            require(self, "grid", places == self.n, f"a shape of n = {self.n} places")
+            fits = math.prod(self.grid) == self.n and min(self.grid, default=1) >= 1
+            require(self, "grid", fits, f"a shape of n = {self.n} places")
         if self.points is not None:
             require(self, "points", self.grid is None, "None where `grid` is given")
             axes = {len(point) for point in self.points}
@@ -121,18 +140,7 @@ class Projection(Params):
 
     pre: str = "neurons"
     post: str = "neurons"
-    rule: (
-        AllToAll
-        | Bernoulli
-        | Convolution
-        | DistanceDependent
-        | Explicit
-        | FixedInDegree
-        | FixedOutDegree
-        | OneToOne
-        | Procedural
-        | SmallWorld
-    ) = _ALL
+    rule: Rule = _ALL
     weight: float | Normal | Uniform | Gamma | Lognormal = 1.0
     delay: float | Uniform | Normal | Gamma | Lognormal | None = None
     receptor: str = "auto"
@@ -143,10 +151,11 @@ class Projection(Params):
 
     def __post_init__(self) -> None:
         if not isinstance(self.weight, Params):
-            require(self, "weight", math.isfinite(self.weight), "finite, or a distribution")
+            require(self, "weight", is_number(self.weight), "finite, or a distribution")
         if self.delay is not None and not isinstance(self.delay, Params):
-            ok = math.isfinite(self.delay) and self.delay >= 0
+            ok = is_number(self.delay) and self.delay >= 0
             require(self, "delay", ok, "None, a distribution, or finite and >= 0 s")
+        self._check_kinds()
         require(self, "receptor", self.receptor in ("auto", "exc", "inh"), "auto, exc or inh")
         require(self, "storage", self.storage in ("auto", "dense", "csr"), "auto, dense or csr")
         if not self.name:
@@ -165,6 +174,18 @@ class Projection(Params):
         csr_only = csr_only or (self.stp is not None and self.stp.spread > 0)
         if csr_only:
             require(self, "storage", self.storage != "dense", "'csr' with plasticity or own delays")
+
+    def _check_kinds(self) -> None:
+        for name, kind, allowed in (
+            ("rule", Rule, "a connection rule, such as Bernoulli()"),
+            ("stp", TsodyksMarkram | None, "None or a TsodyksMarkram"),
+            ("stdp", STDP | None, "None or an STDP"),
+        ):
+            require(self, name, isinstance(getattr(self, name), kind), allowed)
+        for name in ("weight", "delay"):
+            value = getattr(self, name)
+            drawn = isinstance(value, Distribution) or not isinstance(value, Params)
+            require(self, name, drawn, "a number, a Normal, Uniform, Gamma or Lognormal")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -194,9 +215,15 @@ class SpikingNetworkParams(Params):
     dtype: str = "float64"
 
     def __post_init__(self) -> None:
-        require(self, "dt", math.isfinite(self.dt) and self.dt > 0, "finite, > 0 s")
+        require(self, "dt", is_number(self.dt) and self.dt > 0, "finite, > 0 s")
         require(self, "dtype", self.dtype in ("float32", "float64"), "'float32' or 'float64'")
+        for name, kind in (("populations", Population), ("projections", Projection)):
+            parts = getattr(self, name)
+            sound = isinstance(parts, tuple) and all(isinstance(part, kind) for part in parts)
+            require(self, name, sound, f"a tuple of {kind.__name__}")
         require(self, "populations", len(self.populations) > 0, "at least one")
+        whole = isinstance(self.seed, int) and 0 <= self.seed < 2**64
+        require(self, "seed", whole, "an integer in [0, 2^64)")
         self._check_names()
         for projection in self.projections:
             _check_projection(self, projection)
