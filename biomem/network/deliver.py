@@ -14,7 +14,7 @@ from biomem.network.layout import ProjectionLayout, fixed, settle
 if TYPE_CHECKING:
     from biomem.network.model import SpikingNetwork, SpikingNetworkState
 
-__all__ = ["deliver", "deliver_currents", "learn"]
+__all__ = ["deliver", "deliver_currents", "learn", "synapses_of"]
 
 
 def deliver(
@@ -30,7 +30,7 @@ def deliver(
     slots = new.ring.shape[1]
     for b in range(len(fired)):
         for source in np.flatnonzero(fired[b]):
-            target, synapse = _synapses(net, q, int(source))
+            target, synapse = synapses_of(net, q, int(source))
             amount = _amounts(net, q, new, b, int(source), synapse, tick)
             delay = q.delay
             if delay < 0:
@@ -42,7 +42,7 @@ def deliver(
             new.events[b] += len(target)
 
 
-def _synapses(
+def synapses_of(
     net: SpikingNetwork, q: ProjectionLayout, source: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the targets of a source and the numbers of the synapses that lead there."""
@@ -128,7 +128,7 @@ def deliver_currents(
     name, post = q.projection.name, net.layout.populations[q.post]
     weight = net.weights[f"{name}/weight"]
     for source in range(x.shape[1]):
-        target, synapse = _synapses(net, q, source)
+        target, synapse = synapses_of(net, q, source)
         amount = weight.reshape(-1)[synapse]
         outside[:, post.own + target] += x[:, source, None] * amount
 
