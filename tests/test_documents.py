@@ -33,6 +33,14 @@ def test_the_readme_finds_christmas_and_the_snow_storm(tmp_path):
     assert (tmp_path / "taxi.h5").is_file()
 
 
+@pytest.mark.parametrize("page", ["spiking"])
+def test_the_code_of_each_guide_runs(page, tmp_path):
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    done = run_in(tmp_path, "-c", "\n".join(blocks))
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("script", [p.name for p in sorted((ROOT / "examples").glob("*.py"))])
 def test_each_example_runs(script, tmp_path):
     done = run_in(tmp_path, f"examples/{script}")
