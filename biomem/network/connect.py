@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from biomem.backends import probe
 from biomem.engine.params import Params
 from biomem.engine.random import Rng, Stream, below
 from biomem.errors import ParameterError, require
@@ -36,6 +37,9 @@ __all__ = [
 ]
 
 _PAIRS_AT_ONCE = 1 << 22
+
+COMPILED_ABOVE = 1 << 16
+"""Draws from which loading the compiler's results is worth it."""
 
 
 class Pattern(NamedTuple):
@@ -117,6 +121,8 @@ class Bernoulli(Params):
 
     def pattern(self, ends: Ends, rng: Rng) -> Pattern:
         """Return the pattern of one projection."""
+        if ends.n_pre * ends.n_post > COMPILED_ABOVE and probe("numba").available:
+            return _by_compiled_pairs(ends, rng, self.p, self.autapses)
         return _by_pairs(ends, rng, lambda rows: self.p, self.autapses)
 
 
@@ -363,6 +369,24 @@ def _by_pairs(ends: Ends, rng: Rng, probability, autapses: bool) -> Pattern:
     )
 
 
+def _by_compiled_pairs(ends: Ends, rng: Rng, p: float, autapses: bool) -> Pattern:
+    from biomem.network.connect_cpu import draw_pairs
+
+    pairs = ends.n_pre * ends.n_post
+    indptr = np.zeros(ends.n_pre + 1, np.int64)
+    # Six standard deviations above the mean: room enough but once in a billion.
+    room = min(pairs, int(p * pairs + 6 * math.sqrt(p * (1 - p) * pairs)) + 1)
+    while True:
+        target = np.empty(room, np.int32)
+        apart = ends.same and not autapses
+        found = draw_pairs(
+            np.uint64(rng.key), ends.n_pre, ends.n_post, _threshold(p), apart, indptr, target
+        )
+        if found <= room:
+            return Pattern(indptr, target[:found])
+        room = found
+
+
 def _different(
     rule: FixedInDegree | FixedOutDegree, rows: int, n: int, k: int, hole: bool, rng: Rng
 ) -> NDArray[np.int32]:
@@ -396,6 +420,12 @@ def _different(
 def _draws(
     rng: Rng, rows: NDArray[np.int64], first: int, blocks: int, k: int, n: int
 ) -> NDArray[np.int32]:
+    if len(rows) * k > COMPILED_ABOVE and probe("numba").available:
+        from biomem.network.connect_cpu import draw_below
+
+        out = np.empty((len(rows), k), np.int32)
+        draw_below(np.uint64(rng.key), rows, first, n, out)
+        return out
     w = rng.words(Stream.NET_CONNECT, rows[:, None], batch=first + np.arange(blocks))
     return below(w.reshape(len(rows), 4 * blocks)[:, :k], max(n, 1)).astype(np.int32)
 

@@ -16,7 +16,7 @@ from numba import prange
 from biomem.backends.jit import njit
 from biomem.network import tables as t
 from biomem.network.deliver_cpu import deliver_currents, deliver_each, deliver_rows, learn
-from biomem.network.membrane_cpu import integrate
+from biomem.network.membrane_cpu import BLOCK, integrate
 from biomem.network.model import SpikingNetworkOutput
 from biomem.network.sources_cpu import gather, given, poisson, presented
 
@@ -47,7 +47,7 @@ PLASTIC, STP, TRACE_PRE, TRACE_POST, INCOMING = (
 
 
 @njit(cache=True)
-def _neurons(net, number, state, b, arrivals, outside, fired):
+def _neurons(net, number, state, b, arrivals, outside, fired, room):
     """Advance one population of neurons: hand its rows to the compiled equations."""
     p = net.populations[number]
     n, own, filtered, adaptive = p[N], p[OWN], p[OWN_CURRENT], p[OWN_ADAPTIVE]
@@ -65,6 +65,8 @@ def _neurons(net, number, state, b, arrivals, outside, fired):
         state.fired[b, own : own + n],
         state.refractory[b, own : own + n],
         fired,
+        room[0],
+        room[1],
     )
 
 
@@ -111,33 +113,35 @@ def _stream(net, state, b, xs, tick, spikes, traces):
     """Advance one stream over a chunk."""
     ring = state.ring[b]
     outside = np.zeros(state.v.shape[1], state.v.dtype)
-    ids = np.empty(max(1, spikes.shape[1]), np.uint32)
+    ids = np.empty(max(1, spikes.shape[2]), np.uint32)
+    u = np.empty(ids.shape[0], np.uint64)
+    room = np.empty((2, BLOCK), state.v.dtype)
     for k in range(xs.shape[0]):
         now = tick + k
         arrivals = ring[now % ring.shape[0]]
         outside[:] = 0
         for number in net.order:
             p = net.populations[number]
-            fired = spikes[k, p[UNIT] : p[UNIT] + p[N]]
+            fired = spikes[k, b, p[UNIT] : p[UNIT] + p[N]]
             outgoing = net.outgoing[net.outgoing_ptr[number] : net.outgoing_ptr[number + 1]]
             kind = p[KIND]
             if kind == CURRENTS:
-                x = xs[k, p[OWN] : p[OWN] + p[N]]
+                x = xs[k, b, p[OWN] : p[OWN] + p[N]]
                 for q in outgoing:
                     to = net.populations[net.projections[q, POST]]
                     out = outside[to[OWN] : to[OWN] + to[N]]
                     deliver_currents(net.projections[q], net.indptr, net.target, net.graded, x, out)
                 continue
             if kind == SPIKES:
-                presented(xs[k, p[OWN] : p[OWN] + p[N]], fired)
+                presented(xs[k, b, p[OWN] : p[OWN] + p[N]], fired)
             elif kind == POISSON:
                 gap = state.gap[b, p[OWN] : p[OWN] + p[N]]
-                poisson(state.key[0], p[UNIT], net.gaps[number], gap, b, now, fired, ids)
+                poisson(state.key[0], p[UNIT], net.gaps[number], gap, b, now, fired, ids, u)
             elif kind == ARRAY:
                 ticks = net.given_tick[p[GIVEN] : p[GIVEN_END]]
                 given(ticks, net.given_unit[p[GIVEN] : p[GIVEN_END]], now, fired)
             else:
-                _neurons(net, number, state, b, arrivals, outside, fired)
+                _neurons(net, number, state, b, arrivals, outside, fired, room)
             if len(outgoing):
                 n = gather(fired, ids)
                 if n:
@@ -145,21 +149,21 @@ def _stream(net, state, b, xs, tick, spikes, traces):
                         _deliver(net, q, state, b, ring, ids[:n], now)
         for q in range(net.projections.shape[0]):
             if net.projections[q, PLASTIC] >= 0:
-                _learn(net, q, state, b, spikes[k])
+                _learn(net, q, state, b, spikes[k, b])
         for p in net.populations:
             if p[TRACED] >= 0:
-                traces[k, p[TRACED] : p[TRACED] + p[N]] = state.v[b, p[OWN] : p[OWN] + p[N]]
+                traces[k, b, p[TRACED] : p[TRACED] + p[N]] = state.v[b, p[OWN] : p[OWN] + p[N]]
 
 
 @njit(cache=True, parallel=True)
 def _streams(net, state, xs, tick, spikes, traces):
     for b in prange(xs.shape[1]):
-        _stream(net, state, b, xs[:, b], tick, spikes[:, b], traces[:, b])
+        _stream(net, state, b, xs, tick, spikes, traces)
 
 
 @njit(cache=True)
 def _one(net, state, xs, tick, spikes, traces):
-    _stream(net, state, 0, xs[:, 0], tick, spikes[:, 0], traces[:, 0])
+    _stream(net, state, 0, xs, tick, spikes, traces)
 
 
 def scan(

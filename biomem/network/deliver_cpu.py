@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from biomem.backends.jit import njit
+from biomem.backends.jit import leaf, njit
 from biomem.engine.random import BUILD_TICK, Stream
 from biomem.engine.random_cpu import below, words
 from biomem.network import tables as t
@@ -22,32 +22,32 @@ SYN_TARGET, SYN_WEIGHT, SYN_DELAY, PLASTIC = t.SYN_TARGET, t.SYN_WEIGHT, t.SYN_D
 STP, STP_SOURCE, STP_OWN, REAL, KEY, DRAWS = t.STP, t.STP_SOURCE, t.STP_OWN, t.REAL, t.KEY, t.DRAWS
 C_IN, HEIGHT, WIDTH, C_OUT = t.C_IN, t.HEIGHT, t.WIDTH, t.C_OUT
 OUT_HEIGHT, OUT_WIDTH, K_HEIGHT, K_WIDTH = t.OUT_HEIGHT, t.OUT_WIDTH, t.K_HEIGHT, t.K_WIDTH
-STRIDE, PADDING = t.STRIDE, t.PADDING
+STRIDE, PADDING, BY_SOURCE = t.STRIDE, t.PADDING, t.BY_SOURCE
 KEEP_PRE, KEEP_POST, A_PLUS, A_MINUS = t.KEEP_PRE, t.KEEP_POST, t.A_PLUS, t.A_MINUS
 W_MIN, W_MAX = t.W_MIN, t.W_MAX
 TINY = t.TINY
 
 
-@njit(cache=True)
+@leaf
 def deliver_rows(q, indptr, target, weight, sums, ids):
     """Add the rows of synapses of those who fired to `sums`; return the synapses passed."""
+    own = weight[q[SYN_WEIGHT] :]
     if q[FORM] == CSR:
-        return _csr(
-            indptr[q[INDPTR] :], target[q[SYN_TARGET] :], weight[q[SYN_WEIGHT] :], sums, ids
-        )
+        if q[BY_SOURCE]:
+            return _csr_by_source(indptr[q[INDPTR] :], target[q[SYN_TARGET] :], own, sums, ids)
+        return _csr(indptr[q[INDPTR] :], target[q[SYN_TARGET] :], own, sums, ids)
     if q[FORM] == DENSE:
-        return _dense(q[INDPTR], indptr, weight[q[SYN_WEIGHT] :], sums, ids)
+        return _dense(q[INDPTR], indptr, own, sums, ids)
     if q[FORM] == ONE_TO_ONE:
-        own = weight[q[SYN_WEIGHT] :]
         for s in ids:
             sums[s] += own[s]
         return ids.shape[0]
     if q[FORM] == CONVOLUTION:
-        return _convolve(q, weight[q[SYN_WEIGHT] :], sums, ids)
-    return _draw(np.uint64(q[KEY]), q[DRAWS], weight[q[SYN_WEIGHT]], sums, ids)
+        return _convolve(q, own, sums, ids)
+    return _draw(np.uint64(q[KEY]), q[DRAWS], own[0], sums, ids)
 
 
-@njit(cache=True)
+@leaf
 def _csr(indptr, targets, weights, sums, ids):
     events = 0
     for s in ids:
@@ -59,7 +59,19 @@ def _csr(indptr, targets, weights, sums, ids):
     return events
 
 
-@njit(cache=True)
+@leaf
+def _csr_by_source(indptr, targets, weights, sums, ids):
+    events = 0
+    for s in ids:
+        first, last = indptr[s], indptr[s + 1]
+        target, weight = targets[first:last], weights[s]
+        for k in range(last - first):
+            sums[target[k]] += weight
+        events += last - first
+    return events
+
+
+@leaf
 def _dense(own, indptr, weight, sums, ids):
     n = sums.shape[0]
     for s in ids:
@@ -74,7 +86,7 @@ def _dense(own, indptr, weight, sums, ids):
     return events
 
 
-@njit(cache=True)
+@leaf
 def _convolve(q, kernel, sums, ids):
     """Scatter the kernel around every spike."""
     events = 0
@@ -98,7 +110,7 @@ def _convolve(q, kernel, sums, ids):
     return events
 
 
-@njit(cache=True)
+@leaf
 def _draw(key, k, weight, sums, ids):
     """Draw the targets of every spike anew."""
     n = np.uint64(sums.shape[0])

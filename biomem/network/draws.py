@@ -121,4 +121,5 @@ def draw(what: Any, rng: Rng, stream: Stream, entity: NDArray[np.int64]) -> NDAr
     """Return one value per entity of a number or of a distribution."""
     if isinstance(what, Params):
         return what.values(rng, stream, entity)  # type: ignore[attr-defined]
-    return np.full(entity.shape, float(what))
+    # A view of one number: a constant of a million synapses takes no memory.
+    return np.broadcast_to(np.float64(what), entity.shape)

@@ -129,6 +129,8 @@ class ProjectionLayout(NamedTuple):
         Of its own random numbers.
     plastic, stp, stp_source, trace_pre, trace_post : int
         First of its places on the axes of plasticity; -1 without.
+    by_source : bool
+        All synapses of a source have one weight, so a kernel holds one per source.
     """
 
     projection: Projection
@@ -147,6 +149,7 @@ class ProjectionLayout(NamedTuple):
     stp_source: int = -1
     trace_pre: int = -1
     trace_post: int = -1
+    by_source: bool = False
 
     @property
     def rule(self) -> Any:
@@ -212,7 +215,13 @@ class Layout:
         if isinstance(projection.rule, Procedural):
             most = pre.n * projection.rule.k
             return np.full(n_post, abs(float(projection.weight)) * most)  # type: ignore[arg-type]
-        weight = np.abs(np.asarray(self.arrays[f"{projection.name}/weight"], np.float64))
+        given = np.asarray(self.arrays[f"{projection.name}/weight"])
+        if f"{projection.name}/target" in self.arrays and projection.stdp is None:
+            target = np.asarray(self.arrays[f"{projection.name}/target"])
+            # Decided by the values, not by how they are stored: a checkpoint stores them otherwise.
+            if given.size and (given == given[0]).all():
+                return np.bincount(target, minlength=n_post) * abs(float(given[0]))
+        weight = np.abs(given.astype(np.float64))
         if projection.stdp is not None:
             weight = np.full_like(weight, max(abs(projection.stdp.w_min), projection.stdp.w_max))
         if isinstance(projection.rule, OneToOne):
@@ -333,11 +342,23 @@ class Layout:
                     -1 if delay is None else delay,
                     synapses,
                     projection_rng(self.params.seed, number).key,
+                    by_source=form == "csr" and self._by_source(projection, delay),
                     **places,
                 )
             )
         self.sizes |= {**at, "slot": longest + 1}
         return tuple(placed)
+
+    def _by_source(self, projection: Projection, delay: int | None) -> bool:
+        """Tell whether one weight per source says it all."""
+        if delay is None or projection.stp is not None or projection.stdp is not None:
+            return False
+        weight = np.asarray(self.arrays[f"{projection.name}/weight"])
+        if not weight.size or not any(weight.strides):
+            return True
+        changes = np.flatnonzero(weight[1:] != weight[:-1]) + 1
+        begins = np.asarray(self.arrays[f"{projection.name}/indptr"])
+        return len(changes) < len(begins) and bool(np.isin(changes, begins).all())
 
     def index(self, q: ProjectionLayout) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return where every source's synapses begin, and their targets; of stored rules."""
@@ -448,4 +469,4 @@ def settle(values: NDArray[Any]) -> NDArray[Any]:
 
 def fixed(values: Array, exponent: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return values in units of ``2^-exponent``, rounded to the nearest."""
-    return np.rint(np.ldexp(np.asarray(values, np.float64), exponent)).astype(dtype)
+    return np.rint(np.asarray(values, np.float64) * math.ldexp(1.0, exponent)).astype(dtype)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from biomem.backends.jit import njit
+from biomem.backends.jit import leaf
 from biomem.network import tables as t
 
-__all__ = ["integrate"]
+__all__ = ["BLOCK", "integrate"]
 
 BLOCK = 1024
 """Neurons of a block: its arrays stay in the first-level cache."""
@@ -15,7 +15,8 @@ BLOCK = 1024
 JUMP, PULSE, CURRENT, CONDUCTANCE = t.JUMP, t.PULSE, t.CURRENT, t.CONDUCTANCE
 TO_VALUE, SUBTRACT, NEXT_TICK = t.TO_VALUE, t.SUBTRACT, t.NEXT_TICK
 KIND, SYNAPSE, REFRACTORY, STRICT = t.KIND, t.SYNAPSE, t.REFRACTORY, t.STRICT
-RESET, SUBSTEPS, IZHIKEVICH = t.RESET, t.SUBSTEPS, t.IZHIKEVICH
+RESET, SUBSTEPS = t.RESET, t.SUBSTEPS
+LEAKY, ADAPTIVE, IZHIKEVICH = t.LEAKY, t.ADAPTIVE, t.IZHIKEVICH
 KEEP, GAIN, V_LEAK, V_TH, V_RESET, I_BIAS = t.KEEP, t.GAIN, t.V_LEAK, t.V_TH, t.V_RESET, t.I_BIAS
 DECAY_EXC, DECAY_INH, GAIN_EXC, GAIN_INH = t.DECAY_EXC, t.DECAY_INH, t.GAIN_EXC, t.GAIN_INH
 E_EXC, E_INH, BETA, B, DECAY_ADAPT = t.E_EXC, t.E_INH, t.BETA, t.B, t.DECAY_ADAPT
@@ -23,45 +24,47 @@ A, D, H, ARRIVAL = t.A, t.D, t.H, t.ARRIVAL
 TINY = t.TINY
 
 
-@njit(cache=True)
-def integrate(p, c, arrivals, outside, v, current, w, before, held, fired):
+@leaf
+def integrate(p, c, arrivals, outside, v, current, w, before, held, fired, i, u):
     """Advance the membranes of one population and say who fired.
 
     `p` and `c` are its rows of numbers; `arrivals` and `current` hold both receptors one after the
-    other, `w` is empty without adaptation.
+    other, `w` is empty without adaptation; `i` and `u` are room for one block.
     """
     n = v.shape[0]
-    i = np.empty(BLOCK, v.dtype)
-    u = np.empty(BLOCK, v.dtype)
     for first in range(0, n, BLOCK):
         last = min(first + BLOCK, n)
         spikes, own = fired[first:last], w[first:last]
         exc, inh = current[first:last], current[n + first : n + last]
         if p[RESET] == NEXT_TICK:
             _reset_late(c[V_RESET], before[first:last], v[first:last])
-        _begin(c, outside[first:last], v[first:last], i, u)
-        if p[SYNAPSE] == JUMP:
-            _arrive(c, arrivals[first:last], u)
-        elif p[SYNAPSE] == PULSE:
-            _arrive(c, arrivals[first:last], i)
+        if p[SYNAPSE] == JUMP and p[KIND] == LEAKY:
+            _jump_and_leak(c, arrivals[first:last], outside[first:last], v[first:last], u)
         else:
-            _arrive(c, arrivals[first:last], exc)
-            _arrive(c, arrivals[n + first : n + last], inh)
-        if p[SYNAPSE] == CONDUCTANCE:
-            _conduct(c, exc, inh, i, u)
+            _begin(c, outside[first:last], v[first:last], i, u)
+            if p[SYNAPSE] == JUMP:
+                _arrive(c, arrivals[first:last], u)
+            elif p[SYNAPSE] == PULSE:
+                _arrive(c, arrivals[first:last], i)
+            else:
+                _arrive(c, arrivals[first:last], exc)
+                _arrive(c, arrivals[n + first : n + last], inh)
+            if p[SYNAPSE] == CONDUCTANCE:
+                _conduct(c, exc, inh, i, u)
+            if p[KIND] == ADAPTIVE:
+                _tire(c[B], own, i)
+            if p[KIND] != IZHIKEVICH:
+                _leak(c, i, u, last - first)
         if p[KIND] == IZHIKEVICH:
             if p[SYNAPSE] == CURRENT:
                 _add_both(v.dtype.type(1), v.dtype.type(1), exc, inh, i)
             _izhikevich(p[SUBSTEPS], c, v[first:last], own, i, u, spikes)
         else:
-            if w.shape[0]:
-                _tire(c[B], own, i)
-            _leak(c, i, u, last - first)
             if p[SYNAPSE] == CURRENT:
                 _add_both(c[GAIN_EXC], c[GAIN_INH], exc, inh, u)
             _fire(p[STRICT] != 0, c, own, held[first:last], u, spikes)
             _reset(p[RESET], p[REFRACTORY], c[V_RESET], held[first:last], u, spikes, v[first:last])
-            if w.shape[0]:
+            if p[KIND] == ADAPTIVE:
                 _recover(c[DECAY_ADAPT], spikes, own)
         if current.shape[0]:
             _decay(c[DECAY_EXC], exc)
@@ -70,7 +73,20 @@ def integrate(p, c, arrivals, outside, v, current, w, before, held, fired):
         before[k] = fired[k]
 
 
-@njit(cache=True)
+@leaf
+def _jump_and_leak(c, sums, outside, v, u):
+    """Do `_arrive` and `_leak` of the plainest neurons in one pass."""
+    keep, gain, leak, bias, unit = c[KEEP], c[GAIN], c[V_LEAK], c[I_BIAS], c[ARRIVAL]
+    tiny, zero = v.dtype.type(TINY), v.dtype.type(0)
+    for k in range(v.shape[0]):
+        jumped = v[k] + v.dtype.type(sums[k]) * unit
+        x = (leak + keep * (jumped - leak)) + gain * (bias + outside[k])
+        u[k] = x if abs(x) >= tiny else zero
+    for k in range(v.shape[0]):
+        sums[k] = 0
+
+
+@leaf
 def _begin(c, outside, v, i, u):
     bias = c[I_BIAS]
     for k in range(v.shape[0]):
@@ -78,7 +94,7 @@ def _begin(c, outside, v, i, u):
         u[k] = v[k]
 
 
-@njit(cache=True)
+@leaf
 def _arrive(c, sums, out):
     """Add what arrived, and clear it."""
     unit = c[ARRIVAL]
@@ -87,32 +103,32 @@ def _arrive(c, sums, out):
         sums[k] = 0
 
 
-@njit(cache=True)
+@leaf
 def _conduct(c, exc, inh, i, u):
     e_exc, e_inh = c[E_EXC], c[E_INH]
     for k in range(exc.shape[0]):
         i[k] = (i[k] + exc[k] * (e_exc - u[k])) + inh[k] * (e_inh - u[k])
 
 
-@njit(cache=True)
+@leaf
 def _add_both(gain_exc, gain_inh, exc, inh, out):
     for k in range(exc.shape[0]):
         out[k] = (out[k] + gain_exc * exc[k]) + gain_inh * inh[k]
 
 
-@njit(cache=True)
+@leaf
 def _tire(b, w, i):
     for k in range(w.shape[0]):
         i[k] -= b * w[k]
 
 
-@njit(cache=True)
+@leaf
 def _reset_late(reset, before, v):
     for k in range(before.shape[0]):
         v[k] = reset if before[k] else v[k]
 
 
-@njit(cache=True)
+@leaf
 def _leak(c, i, u, n):
     keep, gain, leak = c[KEEP], c[GAIN], c[V_LEAK]
     tiny, zero = u.dtype.type(TINY), u.dtype.type(0)
@@ -121,7 +137,7 @@ def _leak(c, i, u, n):
         u[k] = x if abs(x) >= tiny else zero
 
 
-@njit(cache=True)
+@leaf
 def _fire(strict, c, w, held, u, fired):
     bar, beta = c[V_TH], c[BETA]
     n = held.shape[0]
@@ -138,24 +154,27 @@ def _fire(strict, c, w, held, u, fired):
             fired[k] = (u[k] >= bar) & (held[k] == 0)
 
 
-@njit(cache=True)
+@leaf
 def _reset(mode, refractory, reset, held, u, fired, v):
     """Move the membranes of who is free, and count refractory ticks."""
     n, ticks = v.shape[0], np.int32(refractory)
     if mode == TO_VALUE:
         for k in range(n):
-            u[k] = reset if fired[k] else u[k]
+            moved = reset if fired[k] else u[k]
+            v[k] = moved if held[k] == 0 else v[k]
     elif mode == SUBTRACT:
         for k in range(n):
-            u[k] = u[k] - reset if fired[k] else u[k]
-    for k in range(n):
-        v[k] = u[k] if held[k] == 0 else v[k]
+            moved = u[k] - reset if fired[k] else u[k]
+            v[k] = moved if held[k] == 0 else v[k]
+    else:
+        for k in range(n):
+            v[k] = u[k] if held[k] == 0 else v[k]
     for k in range(n):
         left = max(held[k] - np.int32(1), np.int32(0))
         held[k] = ticks if fired[k] else left
 
 
-@njit(cache=True)
+@leaf
 def _recover(keep, fired, w):
     tiny, zero = w.dtype.type(TINY), w.dtype.type(0)
     for k in range(w.shape[0]):
@@ -163,7 +182,7 @@ def _recover(keep, fired, w):
         w[k] = x if abs(x) >= tiny else zero
 
 
-@njit(cache=True)
+@leaf
 def _decay(keep, current):
     tiny, zero = current.dtype.type(TINY), current.dtype.type(0)
     for k in range(current.shape[0]):
@@ -171,7 +190,7 @@ def _decay(keep, current):
         current[k] = x if abs(x) >= tiny else zero
 
 
-@njit(cache=True)
+@leaf
 def _izhikevich(substeps, c, v, w, i, u, fired):
     h, a, b, peak, reset, jump = c[H], c[A], c[B], c[V_TH], c[V_RESET], c[D]
     square, linear = v.dtype.type(0.04), v.dtype.type(5)

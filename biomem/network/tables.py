@@ -44,7 +44,9 @@ PLASTIC, STP, STP_SOURCE, STP_OWN, TRACE_PRE, TRACE_POST, REAL, INCOMING, KEY = 
 (C_IN, HEIGHT, WIDTH, C_OUT, OUT_HEIGHT, OUT_WIDTH, K_HEIGHT, K_WIDTH, STRIDE, PADDING) = range(
     19, 29
 )
-DRAWS = 29
+DRAWS, BY_SOURCE = 29, 30
+
+COLUMNS = 31
 
 # Columns of `Tables.learning`.
 KEEP_PRE, KEEP_POST, A_PLUS, A_MINUS, W_MIN, W_MAX = range(6)
@@ -68,7 +70,7 @@ class Tables(NamedTuple):
         Of every indexed projection, from 0.
     target : uint16 or uint32 array
     weight : accumulator array
-        Of every projection: synapses, rows of a matrix, or a kernel.
+        Of every projection: synapses or their sources, rows of a matrix, or a kernel.
     delay : int32 array
         Of synapses with own delays, ticks.
     real : float64 array
@@ -157,7 +159,7 @@ def _tables(net: SpikingNetwork) -> Tables:
         outgoing=np.array(outgoing, np.int64),
         outgoing_ptr=np.cumsum([0, *map(len, layout.outgoing)], dtype=np.int64),
         populations=np.array(populations, np.int64),
-        projections=np.array(projections, np.int64).reshape(-1, DRAWS + 1),
+        projections=np.array(projections, np.int64).reshape(-1, COLUMNS),
         coefficients=np.array(
             [[*p.coefficients, math.ldexp(1.0, -p.exponent)] for p in layout.populations]
         ).astype(net.params.dtype),
@@ -202,7 +204,7 @@ def _population_row(net: SpikingNetwork, p: Any, piles: dict[str, _Pile]) -> lis
 def _projection_row(net: SpikingNetwork, q: ProjectionLayout, piles: dict[str, _Pile]) -> list[int]:
     arrays, name, layout = net.weights, q.projection.name, net.layout
     n_pre, post = layout.populations[q.pre].n, layout.populations[q.post]
-    row: dict[int, int] = dict.fromkeys(range(DRAWS + 1), -1)
+    row: dict[int, int] = dict.fromkeys(range(COLUMNS), -1)
     row |= {
         PRE: q.pre,
         POST: q.post,
@@ -216,10 +218,11 @@ def _projection_row(net: SpikingNetwork, q: ProjectionLayout, piles: dict[str, _
         STP_OWN: int(q.projection.stp is not None and q.projection.stp.spread > 0),
         TRACE_PRE: q.trace_pre,
         TRACE_POST: q.trace_post,
+        BY_SOURCE: int(q.by_source),
         # Numba reads the table as signed; the bits are what counts.
         KEY: int(np.uint64(q.key).astype(np.int64)),
     }
-    weight = np.asarray(arrays.get(f"{name}/weight", [float("nan")]), np.float64)
+    weight = np.asarray(arrays.get(f"{name}/weight", [float("nan")]))
     if q.form == "procedural":
         weight = np.array([float(q.projection.weight)])  # type: ignore[arg-type]
         row[DRAWS] = q.rule.k
@@ -235,6 +238,9 @@ def _projection_row(net: SpikingNetwork, q: ProjectionLayout, piles: dict[str, _
             matrix = np.zeros((n_pre, post.n))
             matrix[np.repeat(np.arange(n_pre), np.diff(indptr)), target] = weight
             weight = matrix
+        if q.by_source:
+            # A source without synapses has none to take the weight of; any will do.
+            weight = np.append(weight, 0.0)[np.minimum(indptr[:-1], len(weight))]
     if q.delay < 0:
         row[SYN_DELAY] = piles["delay"].add(layout.delays(q.projection))
     if q.graded:
@@ -245,7 +251,7 @@ def _projection_row(net: SpikingNetwork, q: ProjectionLayout, piles: dict[str, _
         row[REAL] = piles["real"].add(weight)
     if q.form == "convolution":
         row |= _convolution(q.rule)
-    return [row[column] for column in range(DRAWS + 1)]
+    return [row[column] for column in range(COLUMNS)]
 
 
 def _convolution(rule: Convolution) -> dict[int, int]:

@@ -115,7 +115,7 @@ def _of_projection(
             if f"{name}/weight" in given
             else draw(projection.weight, rng, Stream.NET_WEIGHT, entity).reshape(shape)
         )
-    arrays[f"{name}/weight"] = np.asarray(arrays[f"{name}/weight"], params.dtype)
+    arrays[f"{name}/weight"] = _typed(arrays[f"{name}/weight"], params.dtype)
     if isinstance(projection.delay, Params):
         arrays[f"{name}/delay"] = (
             np.asarray(given[f"{name}/delay"], np.float64)
@@ -125,6 +125,14 @@ def _of_projection(
     if projection.stp is not None and projection.stp.spread > 0:
         arrays |= _short_term(name, projection.stp, rng, entity, given)
     return arrays
+
+
+def _typed(values: Array, dtype: str) -> NDArray[Any]:
+    """Return values in the dtype of the network; a view of one number stays one."""
+    given = np.asarray(values)
+    if given.size and not any(given.strides):
+        return np.broadcast_to(given.flat[0].astype(dtype), given.shape)
+    return given.astype(dtype, copy=False)
 
 
 def _short_term(
@@ -197,7 +205,7 @@ def check_weights(params: SpikingNetworkParams, arrays: Mapping[str, Array]) -> 
                     f"SpikingNetwork: weights[{projection.name + '/' + part!r}] must lie in "
                     f"[{low}, {high}], got values in [{values.min()}, {values.max()}]"
                 )
-        _check_sign(params, projection, np.asarray(weight))
+        _check_sign(params, projection, _distinct(weight))
         if projection.stdp is not None:
             _check_bounds(projection, projection.stdp, np.asarray(weight))
     for population in params.populations:
@@ -205,11 +213,19 @@ def check_weights(params: SpikingNetworkParams, arrays: Mapping[str, Array]) -> 
             _check_spikes(population, arrays)
 
 
+def _distinct(values: Array) -> NDArray[Any]:
+    """Return the values to look at: one, where all are views of one number."""
+    given = np.asarray(values)
+    return given.reshape(-1)[:1] if given.size and not any(given.strides) else given
+
+
 def _check_numbers(key: str, values: Array, shape: tuple[int, ...]) -> None:
     if tuple(values.shape) != shape:
         raise ParameterError(
             f"SpikingNetwork: weights[{key!r}] must have shape {shape}, got {tuple(values.shape)}"
         )
+    if np.isfinite(_distinct(values)).all():
+        return
     bad = ~np.isfinite(np.asarray(values))
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])

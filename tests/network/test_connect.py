@@ -18,6 +18,7 @@ from biomem.network import (
     FixedOutDegree,
     Procedural,
     SmallWorld,
+    connect,
 )
 from biomem.network.connect import Ends
 
@@ -155,3 +156,24 @@ def test_the_seed_decides_the_pattern(rule):
 def test_the_shape_a_convolution_makes():
     rule = Convolution(in_shape=(2, 28, 30), out_channels=5, kernel=(5, 4), stride=2, padding=1)
     assert rule.out_shape == (5, 13, 15)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Bernoulli(p=0.1),
+        Bernoulli(p=1.0, autapses=True),
+        Bernoulli(p=0.0),
+        FixedOutDegree(k=150),
+        FixedInDegree(k=400),
+    ],
+)
+@pytest.mark.parametrize("same", [False, True])
+def test_compiled_draws_of_large_patterns_are_those_of_the_reference(rule, same, monkeypatch):
+    both = Ends(600 if same else 700, 600, same, None, None)
+    assert both.n_pre * both.n_post > connect.COMPILED_ABOVE
+    compiled = rule.pattern(both, Rng(5))
+    monkeypatch.setattr(connect, "COMPILED_ABOVE", 2**62)
+    reference = rule.pattern(both, Rng(5))
+    for got, want in zip(compiled, reference, strict=True):
+        np.testing.assert_array_equal(got, want, strict=True)

@@ -187,7 +187,15 @@ def test_explain_counts_the_memory():
         ),
         projections=(
             Projection(pre="noise", post="cells", name="dense", weight=Normal()),
-            Projection(pre="noise", post="cells", name="csr", rule=Bernoulli(p=0.1), delay=9e-3),
+            Projection(
+                pre="noise",
+                post="cells",
+                name="csr",
+                rule=Bernoulli(p=0.1),
+                weight=Normal(),
+                delay=9e-3,
+            ),
+            Projection(pre="noise", post="cells", name="constant", rule=Bernoulli(p=0.1)),
             Projection(pre="noise", post="cells", name="procedural", rule=Procedural(k=10)),
         ),
     )
@@ -197,5 +205,8 @@ def test_explain_counts_the_memory():
     assert "160 kB" in size["dense"]
     synapses = len(net.weights["csr/target"])
     assert f"{synapses * 10 / 1e3 + 0.808:.3g} kB" in size["csr"]
+    # One weight per source, where all its synapses have the same.
+    synapses = len(net.weights["constant/target"])
+    assert f"{synapses * 2 / 1e3 + 0.8 + 0.808:.3g} kB" in size["constant"]
     assert "0 B" in size["procedural"]
     assert lines[-1] == "ring of 10 ticks x 200 ports of int64: 16 kB per stream"
