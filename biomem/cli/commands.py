@@ -225,6 +225,10 @@ def drift(
     cooldown: Annotated[int, Parameter(group=_TEST)] = 50,
     kind: Annotated[Literal["abrupt", "slow", "periodic"], Parameter(group=_TEST)] = "abrupt",
     flatline: Annotated[int, Parameter(group=_DETECTOR)] = 0,
+    on_drift: Annotated[
+        tuple[Literal["reset", "rebaseline", "faster", "forget"], ...],
+        Parameter(group=_DETECTOR, negative_iterable=()),
+    ] = (),
     backend: Annotated[Literal["auto", "numpy", "numba"], Parameter(group=_DETECTOR)] = "auto",
     seed: Annotated[int, Parameter(group=_DETECTOR)] = 0,
     reading: Reading = Reading(),
@@ -285,6 +289,10 @@ def drift(
         Of drift the paper preset is set for.
     flatline
         Records in a row with one value that count as a sensor standing still; 0: never.
+    on_drift
+        What a drift does to the HTM; may be given several times. reset: a new sequence begins;
+        rebaseline: how unusual a score is, is judged anew, after as many records as at the start;
+        faster: it learns faster for 500 records; forget: it begins to learn anew.
     backend
         numba is compiled, numpy readable and slow; the results are the same.
     seed

@@ -13,7 +13,7 @@ __all__ = ["run"]
 _PASSED = ("format", "plot", "save", "save_every", "resume", "backend")
 _SAME = (
     *("preset", "probation", "signal", "test", "shift", "side", "false_alarm_every"),
-    *("baseline", "cooldown", "kind", "flatline", "seed"),
+    *("baseline", "cooldown", "kind", "flatline", "on_drift", "seed"),
 )
 
 

@@ -17,6 +17,7 @@ from biomem.models.htm.drift import (
     VarianceTest,
 )
 from biomem.models.htm.hybrid import HTMDriftParams
+from biomem.models.htm.hybrid.params import ACTIONS
 from biomem.stream.options import ReadOptions
 from biomem.stream.run_options import RunOptions
 
@@ -39,7 +40,7 @@ class DriftOptions(RunOptions):
     ----------
     preset : {"live", "paper"}
         ``"live"``: our setting. ``"paper"``: that of arXiv 2504.18599 (`HTMDriftParams.paper`), for
-        comparisons; of the other options only range, probation, kind, flatline and seed are read.
+        comparisons; it reads range, probation, kind, flatline, on_drift and seed only.
     minimum, maximum : float, optional
         Expected range of the values. Default: what the records of the probation span; they are
         held back until then.
@@ -66,6 +67,9 @@ class DriftOptions(RunOptions):
         Of drift the paper's window is for; preset ``"paper"`` only.
     flatline : int
         Records in a row with one value that count as a sensor standing still; 0: never.
+    on_drift : tuple of {"reset", "rebaseline", "faster", "forget"}
+        What a drift does to the HTM: begin a new sequence, judge scores anew, learn faster for 500
+        records, forget what was learned.
     seed : int
         Of the HTM's random draws.
 
@@ -86,6 +90,7 @@ class DriftOptions(RunOptions):
     cooldown: int = 50
     kind: str = "abrupt"
     flatline: int = 0
+    on_drift: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,6 +101,9 @@ class DriftOptions(RunOptions):
         require(self, "side", ok, "up, down or both")
         ok = type(self.flatline) is int and self.flatline >= 0
         require(self, "flatline", ok, "a whole number of records >= 0")
+        ok = isinstance(self.on_drift, tuple) and all(a in ACTIONS for a in self.on_drift)
+        ok = ok and len(set(self.on_drift)) == len(self.on_drift)
+        require(self, "on_drift", ok, f"different ones of {', '.join(ACTIONS)}")
         ok = self.shift is None or 0 < self.shift < float("inf")
         require(self, "shift", ok, "a number > 0")
         if self.test == "share":
@@ -153,6 +161,7 @@ class DriftOptions(RunOptions):
                 probation=self.prefix,
                 time_of_day=timed,
                 flatline=self.flatline,
+                on_drift=self.on_drift,
             )
         predictor = SDRClassifierParams(size=1) if self.signal == "residual" else None
         return HTMDriftParams.for_ranges(
@@ -163,6 +172,7 @@ class DriftOptions(RunOptions):
             monitor=self.monitor,
             predictor=predictor,
             flatline=self.flatline,
+            on_drift=self.on_drift,
         )
 
 

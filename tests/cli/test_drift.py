@@ -55,8 +55,8 @@ def test_a_clean_file_gives_a_table_rows_events_and_a_plot(here, capsys) -> None
     "options",
     [
         ["--signal", "residual", "--test", "mean", "--side", "down", "--shift", "0.5"],
-        ["--signal", "value", "--test", "variance", "--baseline", "40", "--cooldown", "0"],
-        ["--preset", "paper", "--kind", "periodic", "--flatline", "5"],
+        ["--signal", "value", "--test", "variance", "--baseline", "40", "--on-drift", "reset"],
+        ["--preset", "paper", "--kind", "periodic", "--flatline", "5", "--on-drift", "forget"],
         ["--timestamp", "none", "--value", "load", "--format", "jsonl", "--min=0", "--max=9"],
     ],
 )

@@ -214,8 +214,10 @@ def test_options_become_the_detector_they_say() -> None:
     assert p.detector.time is None
     assert (p.signal, p.predictor, p.monitor.side) == ("log_likelihood", None, "up")
     assert p.monitor.probation == 388
-    p = DriftOptions(signal="residual", test="mean").detector(0.0, 10.0, timed=True)
+    options = DriftOptions(signal="residual", test="mean", on_drift=("reset", "faster"))
+    p = options.detector(0.0, 10.0, timed=True)
     assert p.predictor is not None
+    assert p.on_drift == ("reset", "faster")
     assert p.monitor.side == "both"
     paper = DriftOptions(preset="paper", kind="slow").detector(0.0, 10.0, timed=True)
     assert paper == HTMDriftParams.paper({"value": (0.0, 10.0)}, drift="slow")
@@ -232,6 +234,7 @@ def test_options_become_the_detector_they_say() -> None:
         ({"baseline": 3}, "DriftOptions.baseline must be an integer >= 40"),
         ({"false_alarm_every": 0.0}, "DriftOptions.false_alarm_every must be"),
         ({"flatline": -1}, "DriftOptions.flatline must be a whole number"),
+        ({"on_drift": ("restart",)}, "DriftOptions.on_drift must be different ones of reset, "),
         ({"preset": "paper", "test": "mean"}, "the paper preset has a test of its own"),
         ({"minimum": 1.0}, "DriftOptions: give both minimum and maximum"),
         ({"preset": "nab"}, "DriftOptions.preset must be one of live, paper"),

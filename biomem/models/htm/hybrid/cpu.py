@@ -21,6 +21,7 @@ from biomem.models.htm.encoders.cpu import datetime_bits, rdse_bits, table_bits
 from biomem.models.htm.encoders.date_time import EARLIEST, LATEST
 from biomem.models.htm.encoders.record import EncoderConstants
 from biomem.models.htm.encoders.record import constants as encoder_constants
+from biomem.models.htm.hybrid.actions import after_drift
 from biomem.models.htm.hybrid.model import HTMDriftDetector
 from biomem.models.htm.hybrid.params import SIGNALS
 from biomem.models.htm.hybrid.signals import fuse_scores, rescaled
@@ -42,7 +43,9 @@ class Constants(NamedTuple):
     encoder: EncoderConstants
     resolutions: Array
     spatial_pooler: spatial_pooler.Constants
+    faster_pooler: spatial_pooler.Constants
     temporal_memory: temporal_memory.Constants
+    faster_memory: temporal_memory.Constants
     likelihood: likelihood.Constants
     predictor: classifier.Constants
     monitor: drift.MonitorConstants
@@ -56,6 +59,7 @@ class Constants(NamedTuple):
     given: bool
     flatline: int
     ready: int
+    acts: bool
 
 
 class Rows(NamedTuple):
@@ -152,9 +156,10 @@ def _signal(c, raw, log, score, value, error, recent, clock):
 
 
 @njit(cache=True)
-def _scan(unit, c, scratch, bits, evidence, xs, first, ys):
+def _scan(unit, c, scratch, bits, evidence, xs, start, first, ys):
+    """Advance from row `start` to the end or to a drift that is acted on; return the next row."""
     memory = unit.temporal_memory
-    for t in range(xs.shape[0]):
+    for t in range(start, xs.shape[0]):
         row, record = xs[t, 0], first + t
         if row[1] != 0:
             unit.pending[0] = True
@@ -163,14 +168,17 @@ def _scan(unit, c, scratch, bits, evidence, xs, first, ys):
             present = present or row[2 + c.fields + c.first + j] != 0
         signal = math.nan
         if present:
-            clock = unit.clock[0]
+            clock, judged = unit.clock[0], unit.judged[0]
+            faster = unit.faster[0] > 0
+            pooling = c.faster_pooler if faster else c.spatial_pooler
+            remembering = c.faster_memory if faster else c.temporal_memory
             n, metric = _encode(unit, c, row, bits)
-            columns = _pool(unit.spatial_pooler, c.spatial_pooler, scratch, bits[:n], clock)
+            columns = _pool(unit.spatial_pooler, pooling, scratch, bits[:n], clock)
             if unit.pending[0]:
                 memory = _begin(memory)
                 unit.pending[0] = False
-            memory, raw = _remember(memory, c.temporal_memory, columns, clock)
-            plain, log = _judge(unit.likelihood, 0, c.likelihood, raw, metric, clock)
+            memory, raw = _remember(memory, remembering, columns, clock)
+            plain, log = _judge(unit.likelihood, 0, c.likelihood, raw, metric, judged)
             score = 1.0 if _see(unit, c, row) else log
             error = math.nan
             if c.predicts:
@@ -179,10 +187,13 @@ def _scan(unit, c, scratch, bits, evidence, xs, first, ys):
                 error = ys.forecasts.error[t, 0, 0]
             unit.recent[clock % unit.recent.size] = metric
             signal = _signal(c, raw, log, score, metric, error, unit.recent, clock)
-            unit.clock[0] = clock + 1
+            if unit.again[0] and judged < c.ready and LOG_LIKELIHOOD <= c.signal <= EXCEEDANCE:
+                signal = math.nan
+            unit.clock[0], unit.judged[0] = clock + 1, judged + 1
+            unit.faster[0] = max(unit.faster[0] - 1, 0)
             ys.scores[0, t], ys.scores[1, t] = raw, plain
             ys.scores[2, t], ys.scores[3, t] = log, score
-        ys.ready[t] = unit.clock[0] > c.ready
+        ys.ready[t] = unit.judged[0] > c.ready
         if c.flatline > 0:
             for j in range(unit.centre.size):
                 ys.flat[t, j] = unit.same[j] >= c.flatline
@@ -194,7 +205,9 @@ def _scan(unit, c, scratch, bits, evidence, xs, first, ys):
         if c.given:
             unit.monitor.phase[0] = _NORMAL
             unit.monitor.count[0] = 0
-    return memory
+        if c.acts and ys.monitor.drift[t, 0] != 0:
+            return memory, t + 1
+    return memory, xs.shape[0]
 
 
 _constants: weakref.WeakKeyDictionary[HTMDriftDetector, tuple[Constants, ...]] = (
@@ -207,14 +220,18 @@ def constants_of(model: HTMDriftDetector) -> tuple[Constants, ...]:
     found = _constants.get(model)
     if found is None:
         p, d = model.params, model.params.detector
-        pooler = spatial_pooler.make_constants(p.spatial_pooler, model.weights["pools"])
+        pools = model.weights["pools"]
+        pooler = spatial_pooler.make_constants(p.spatial_pooler, pools)
+        faster_pooler = spatial_pooler.make_constants(p.faster_pooler, pools)
         resolutions = np.array([encoder.r for encoder in model.encoders])
         found = _constants[model] = tuple(
             Constants(
                 encoder=encoder_constants(d.value, d.time),
                 resolutions=resolutions if p.joint else resolutions[u : u + 1],
                 spatial_pooler=pooler,
+                faster_pooler=faster_pooler,
                 temporal_memory=temporal_memory.constants(d.temporal_memory),
+                faster_memory=temporal_memory.constants(p.faster_memory),
                 likelihood=likelihood.constants_of(d.likelihood),
                 predictor=classifier.constants_of(model.classifiers[u]),
                 monitor=drift.monitor_constants(model.monitor),
@@ -228,6 +245,7 @@ def constants_of(model: HTMDriftDetector) -> tuple[Constants, ...]:
                 given=p.given,
                 flatline=p.flatline,
                 ready=d.likelihood.first_estimate,
+                acts=len(p.on_drift) > 0,
             )
             for u in range(p.n_units)
         )
@@ -270,17 +288,14 @@ def advance(
         mine = slice(0, c.fields) if p.joint else slice(u, u + 1)
         rows = _rows(ys, scores, u, mine)
         most = c.encoder.value_bits * p.n_channels + int(c.encoder.part_bits.sum())
-        memory = _scan(
-            unit,
-            c,
-            spatial_pooler.make_scratch(c.spatial_pooler),
-            np.empty(most, np.int32),
-            drift.empty_evidence(1),
-            xs,
-            tick,
-            rows,
-        )
-        units.append(unit._replace(temporal_memory=memory))
+        scratch, bits = spatial_pooler.make_scratch(c.spatial_pooler), np.empty(most, np.int32)
+        evidence, done = drift.empty_evidence(1), 0
+        while done < len(xs):
+            memory, done = _scan(unit, c, scratch, bits, evidence, xs, done, tick, rows)
+            unit = unit._replace(temporal_memory=memory)
+            if c.acts and done > 0 and rows.monitor.drift[done - 1, 0]:
+                unit = after_drift(model, u, unit)
+        units.append(unit)
         ys.raw[:, 0, u], ys.likelihood[:, 0, u] = scores[0], scores[1]
         ys.log_likelihood[:, 0, u], ys.unit_score[:, 0, u] = scores[2], scores[3]
         for name in ClassifierOutput._fields:

@@ -9,6 +9,7 @@ Each HTM takes the records in which any of its fields is present::
     score   = 1 if any field is outside by the range rule, else log-scaled L
     error   = v - what was expected of this record                   classifier, if there is one
     monitor <- the selected signal, weight 1                         drift/monitor.py
+    HTM    <- the chosen actions, if that raised a drift              actions.py
 
 A record without any of its fields leaves an HTM as it is, and its monitor counts it as missing; a
 reset that comes with it waits for the next. One HTM per field shares nothing with the others but
@@ -33,7 +34,8 @@ from biomem.errors import InputError
 from biomem.models.htm.classifier import model as classifier
 from biomem.models.htm.drift.monitor import DriftMonitor, DriftMonitorState, Phase
 from biomem.models.htm.encoders.date_time import EARLIEST, LATEST
-from biomem.models.htm.hybrid.params import HTMDriftParams
+from biomem.models.htm.hybrid.actions import after_drift
+from biomem.models.htm.hybrid.params import JUDGED, HTMDriftParams
 from biomem.models.htm.hybrid.signals import fused, metric_of, rescaled
 from biomem.models.htm.hybrid.state import HTMDriftOutput, UnitState, empty_output, state_of
 from biomem.models.htm.likelihood import model as likelihood
@@ -200,6 +202,9 @@ class HTMDriftDetector(Model):
                 recent=np.zeros(p.window),
                 clock=np.zeros(1, np.int64),
                 pending=np.zeros(1, bool),
+                judged=np.zeros(1, np.int64),
+                again=np.zeros(1, bool),
+                faster=np.zeros(1, np.int64),
             )
             for u in range(p.n_units)
         ]
@@ -250,10 +255,11 @@ class HTMDriftDetector(Model):
             signal = math.nan
             if any(not math.isnan(v) for v in values[mine]):
                 unit, signal = self._advance(unit, u, values[mine], seconds, tick, y)
-            y.ready[0, u] = unit.clock[0] > p.detector.likelihood.first_estimate
+            y.ready[0, u] = unit.judged[0] > p.detector.likelihood.first_estimate
             if p.flatline:
                 y.flat[0, mine] = unit.same >= p.flatline
-            units.append(unit._replace(monitor=self._watch(unit, u, signal, tick, y)))
+            unit = unit._replace(monitor=self._watch(unit, u, signal, tick, y))
+            units.append(after_drift(self, u, unit) if y.drift[0, u] else unit)
         y.score[0] = fused(y.unit_score[0].tolist(), p.fusion, p.threshold)
         return type(state)(*units), y
 
@@ -282,14 +288,22 @@ class HTMDriftDetector(Model):
         if d.time is not None:
             parts.append(d.time.encode(seconds if EARLIEST <= seconds < LATEST else None))
         pattern = SDR.concat(parts)
+        faster = unit.faster[0] > 0
         pooler, columns = spatial_pooler.advance(
-            p.spatial_pooler, self.weights, unit.spatial_pooler, pattern.indices, clock
+            p.faster_pooler if faster else p.spatial_pooler,
+            self.weights,
+            unit.spatial_pooler,
+            pattern.indices,
+            clock,
         )
         memory = reset(unit.temporal_memory) if unit.pending[0] else unit.temporal_memory
-        memory, raw = temporal_memory.advance(d.temporal_memory, memory, columns, clock)
+        memory, raw = temporal_memory.advance(
+            p.faster_memory if faster else d.temporal_memory, memory, columns, clock
+        )
         metric = metric_of(values, [encoder.r for encoder in encoders])
         history = LikelihoodState(*(array[0] for array in unit.likelihood))
-        history, chance = likelihood.advance(d.likelihood, history, raw, metric, clock)
+        judged = int(unit.judged[0])
+        history, chance = likelihood.advance(d.likelihood, history, raw, metric, judged)
         minimum, maximum = unit.minimum.copy(), unit.maximum.copy()
         last, same = unit.last.copy(), unit.same.copy()
         outside = False
@@ -318,6 +332,8 @@ class HTMDriftDetector(Model):
         }.get(p.signal)
         if signal is None:
             signal = rescaled(error, recent, clock)
+        if unit.again[0] and judged < d.likelihood.first_estimate and p.signal in JUDGED:
+            signal = math.nan
         y.raw[0, u], y.likelihood[0, u] = raw, chance.likelihood
         y.log_likelihood[0, u], y.unit_score[0, u] = chance.log_likelihood, score
         for name in ("expected", "likeliest", "spread", "error", "distribution"):
@@ -335,6 +351,8 @@ class HTMDriftDetector(Model):
             recent=recent,
             clock=unit.clock + 1,
             pending=np.zeros(1, bool),
+            judged=unit.judged + 1,
+            faster=np.maximum(unit.faster - 1, 0),
         )
         return new, signal
 

@@ -19,7 +19,7 @@ from biomem.models.htm.likelihood import AnomalyLikelihoodParams
 from biomem.models.htm.spatial_pooler.params import SpatialPoolerParams
 from biomem.models.htm.temporal_memory.params import TemporalMemoryParams
 
-__all__ = ["FUSIONS", "SIGNALS", "FieldParams", "HTMDriftParams"]
+__all__ = ["ACTIONS", "FUSIONS", "SIGNALS", "FieldParams", "HTMDriftParams"]
 
 SIGNALS = (
     "none",
@@ -32,7 +32,9 @@ SIGNALS = (
     "rescaled",
 )
 FUSIONS = ("max", "any", "majority")
+ACTIONS = ("reset", "rebaseline", "faster", "forget")
 PREDICTED = ("residual", "rescaled")
+JUDGED = ("log_likelihood", "score", "exceedance")
 PADDING = 0.2
 """Share of the expected range that the classifier's buckets reach beyond it on either side."""
 
@@ -112,6 +114,13 @@ class HTMDriftParams(Params):
         are replaced by what fits. Costs its weights per field and about a third of the speed.
     flatline : int
         A field that repeats its value this many times in a row is reported as flat; 0: never.
+    on_drift : tuple of {"reset", "rebaseline", "faster", "forget"}
+        What a drift does to the HTM that it was found in: see ``actions.py``. Without any, the HTM
+        goes on as before and learns the new behaviour in its own time.
+    faster_records : int
+        Records for which ``"faster"`` lasts, >= 1.
+    faster_gain : float
+        Factor of the permanence steps meanwhile, >= 1; no step exceeds 1.
 
     Raises
     ------
@@ -130,6 +139,9 @@ class HTMDriftParams(Params):
     given: bool = False
     predictor: SDRClassifierParams | None = None
     flatline: int = 0
+    on_drift: tuple[str, ...] = ()
+    faster_records: int = 500
+    faster_gain: float = 3.0
 
     def __post_init__(self) -> None:
         ok = isinstance(self.fields, tuple) and all(isinstance(f, FieldParams) for f in self.fields)
@@ -142,7 +154,13 @@ class HTMDriftParams(Params):
         ok = isinstance(self.threshold, int | float) and 0 < self.threshold <= 1
         require(self, "threshold", ok, "in (0, 1]")
         require(self, "signal", self.signal in SIGNALS, f"one of {SIGNALS}")
-        for name, least in (("window", 2), ("flatline", 0)):
+        ok = isinstance(self.on_drift, tuple) and all(a in ACTIONS for a in self.on_drift)
+        ok = ok and len(set(self.on_drift)) == len(self.on_drift)
+        require(self, "on_drift", ok, f"a tuple of different ones of {ACTIONS}")
+        gain = self.faster_gain
+        ok = isinstance(gain, int | float) and 1 <= gain < math.inf
+        require(self, "faster_gain", ok, "finite and >= 1")
+        for name, least in (("window", 2), ("flatline", 0), ("faster_records", 1)):
             value = getattr(self, name)
             ok = isinstance(value, int) and not isinstance(value, bool) and value >= least
             require(self, name, ok, f"an integer >= {least}")
@@ -183,6 +201,24 @@ class HTMDriftParams(Params):
         d = self.detector
         bits = self.n_channels * d.value.size + (0 if d.time is None else d.time.size)
         return d.spatial_pooler.replace(input_shape=(bits,))
+
+    @property
+    def faster_pooler(self) -> SpatialPoolerParams:
+        """Parameters of the Spatial Pooler while it learns faster."""
+        p = self.spatial_pooler
+        return p.replace(
+            perm_active_inc=min(1.0, self.faster_gain * p.perm_active_inc),
+            perm_inactive_dec=min(1.0, self.faster_gain * p.perm_inactive_dec),
+        )
+
+    @property
+    def faster_memory(self) -> TemporalMemoryParams:
+        """Parameters of the Temporal Memory while it learns faster."""
+        p = self.detector.temporal_memory
+        return p.replace(
+            permanence_inc=min(1.0, self.faster_gain * p.permanence_inc),
+            permanence_dec=min(1.0, self.faster_gain * p.permanence_dec),
+        )
 
     @property
     def value_encoders(self) -> tuple[RDSE, ...]:

@@ -35,6 +35,11 @@ class UnitState(NamedTuple):
     recent: Annotated[Array, Field("window", doc="values of the rescaling, a ring")]
     clock: Annotated[Array, Field("single", dtype="int64", doc="records taken")]
     pending: Annotated[Array, Field("single", dtype="bool", doc="a new sequence is to begin")]
+    judged: Annotated[
+        Array, Field("single", dtype="int64", doc="records the likelihood has taken since it began")
+    ]
+    again: Annotated[Array, Field("single", dtype="bool", doc="the likelihood was begun anew")]
+    faster: Annotated[Array, Field("single", dtype="int64", doc="records left to learn faster")]
 
 
 class HTMDriftOutput(NamedTuple):
