@@ -6,9 +6,13 @@ fewer alarms.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
 
 from biomem.models.htm.drift import (
     CUSUM,
@@ -19,7 +23,12 @@ from biomem.models.htm.drift import (
     MeanTest,
     VarianceTest,
 )
+from biomem.models.htm.drift.params import PAPER_THRESHOLD
 from biomem.stream.baselines import AnyOf, DriftDetector, ModelDrift, RiverDrift, WindowDrift
+from biomem.stream.htm_drift import HTMDrift
+
+RANGE = (-4.0, 4.0)
+"""What the HTMs expect."""
 
 __all__ = ["METHODS", "Method"]
 
@@ -50,7 +59,64 @@ def window(statistic: Any, reference: int | None) -> Callable[[float, int], Drif
     return lambda x, n: WindowDrift(statistic, x, reference=reference, every=5, batch=n)
 
 
+class SharedHTM(HTMDrift):
+    """Lets an HTM take records once, however many settings and tests are tried on what it says.
+
+    `saved` is the CPU time, s, that this spared.
+    """
+
+    known: ClassVar[dict[str, tuple[dict[str, Any], float]]] = {}
+    saved = 0.0
+
+    def signals(self, xs: Any) -> dict[str, Any]:
+        """Return what `HTMDrift` does, for detectors that have seen nothing before."""
+        text = repr(self.params).encode() + np.ascontiguousarray(xs).tobytes()
+        key = hashlib.sha256(text).hexdigest()
+        if key in self.known:
+            found, self.saved = self.known[key]
+            return found
+        start = time.process_time()
+        found = super().signals(xs)
+        self.known[key] = found, time.process_time() - start
+        return found
+
+
+def htm(
+    watch: Callable[[float, int], Mapping[str, DriftDetector]],
+) -> Callable[[float, int], DriftDetector]:
+    params = HTMDrift.for_range(*RANGE).params.replace(signal="rescaled")
+    return lambda h, batch: SharedHTM(params, watch(h, batch))
+
+
+def ours(method: Any) -> Callable[[float, int], DriftDetector]:
+    return htm(lambda h, n: HTMDrift.for_range(*RANGE, limit=h, method=method, batch=n).watch)
+
+
+def error(h: float, batch: int) -> Mapping[str, DriftDetector]:
+    tests = ((MeanTest(), "both"), (VarianceTest(), "up"))
+    each = [monitor(t, side=s, method="sprt", probation=400)(h, batch) for t, s in tests]
+    return {"error": AnyOf(*each)}
+
+
+def raw(h: float, batch: int) -> Mapping[str, DriftDetector]:
+    return {"raw": monitor(MeanTest(), method="sprt", probation=300)(h, batch)}
+
+
+def paper(h: float, batch: int) -> Mapping[str, DriftDetector]:
+    test = BernoulliTest(p0=0.45, p1=0.50, threshold=PAPER_THRESHOLD)
+    return {"signal": ModelDrift(SPRT(test=test, alpha=10**-h, beta=0.005), batch)}
+
+
 METHODS = {
+    "htm_sprt": Method(
+        ours("sprt"), 2.0, 15.0, "HTM + SPRT: value (mean, variance), forecast error (spread)"
+    ),
+    "htm_cusum": Method(ours("cusum"), 2.0, 15.0, "the same with CUSUMs"),
+    "htm_error": Method(
+        htm(error), 2.0, 15.0, "HTM + SPRT: forecast error alone (mean, spread)"
+    ),
+    "htm_raw": Method(htm(raw), 2.0, 15.0, "HTM + SPRT: raw anomaly score alone (mean)"),
+    "htm_paper": Method(htm(paper), 1.3, 60.0, "HTM + SPRT of arXiv 2504.18599, limit calibrated"),
     "cusum_known": Method(
         lambda h, n: ModelDrift(CUSUM(test=MeanTest(), side="both", limit=h), n),
         2.0, 15.0, "CUSUM of the mean, baseline known",
