@@ -213,7 +213,7 @@ class Layout:
         pre = self.params.named[projection.pre]
         n_post = self.params.named[projection.post].n
         if isinstance(projection.rule, Procedural):
-            most = pre.n * projection.rule.k
+            most = pre.n * max(projection.rule.k, 1)
             return np.full(n_post, abs(float(projection.weight)) * most)  # type: ignore[arg-type]
         given = np.asarray(self.arrays[f"{projection.name}/weight"])
         if f"{projection.name}/target" in self.arrays and projection.stdp is None:

@@ -210,3 +210,12 @@ def test_explain_counts_the_memory():
     assert f"{synapses * 2 / 1e3 + 0.8 + 0.808:.3g} kB" in size["constant"]
     assert "0 B" in size["procedural"]
     assert lines[-1] == "ring of 10 ticks x 200 ports of int64: 16 kB per stream"
+
+
+def test_a_rule_without_targets_has_room_for_its_weight():
+    net = SpikingNetwork(
+        populations=(Population(name="in", neuron=SpikeInput()), Population(name="probe")),
+        projections=(Projection(pre="in", post="probe", rule=Procedural(k=0), weight=3.0),),
+    )
+    spikes = Simulator(net, backend="numba").run(np.ones((3, 1, 1)))["spikes"]
+    assert not spikes[:, 0, 1].any()
