@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from biomem.engine.recording.view import Recording
 
-__all__ = ["plot", "to_pandas", "to_xarray"]
+__all__ = ["need", "plot", "to_pandas", "to_xarray"]
 
 _MAX_LINES = 32
 _MAX_POINTS = 20_000
@@ -26,7 +26,7 @@ _MAX_POINTS = 20_000
 
 def to_xarray(recording: Recording) -> xarray.Dataset:
     """See `Recording.to_xarray`."""
-    xr = _need("xarray", "data")
+    xr = need("xarray", "data")
     grids: dict[tuple[Any, ...], str] = {}
     for name in recording:
         grids.setdefault(_grid(recording, name), name)
@@ -50,7 +50,7 @@ def to_xarray(recording: Recording) -> xarray.Dataset:
 
 def to_pandas(recording: Recording, *names: str) -> pandas.DataFrame:
     """See `Recording.to_pandas`."""
-    pd = _need("pandas", "data")
+    pd = need("pandas", "data")
     if len({_grid(recording, name) for name in names}) > 1:
         raise ParameterError(
             f"to_pandas: {', '.join(map(repr, names))} are sampled at different ticks; "
@@ -73,7 +73,7 @@ def to_pandas(recording: Recording, *names: str) -> pandas.DataFrame:
 
 def plot(recording: Recording, name: str, given: Axes | None = None) -> Axes:
     """See `Recording.plot`."""
-    ax: Axes = given if given is not None else _need("matplotlib.pyplot", "").subplots()[1]
+    ax: Axes = given if given is not None else need("matplotlib.pyplot", "").subplots()[1]
     signal = recording.signals[name]
     time, label = _time(recording, name)
     n = int(np.prod(signal.shape))
@@ -130,7 +130,8 @@ def _with_unit(name: str, signal: Signal) -> str:
     return name if signal.unit == "1" else f"{name} / {signal.unit}"
 
 
-def _need(module: str, extra: str) -> Any:
+def need(module: str, extra: str) -> Any:
+    """Return `module`, or raise `BackendUnavailable` with the line that installs it."""
     try:
         return import_module(module)
     except ImportError as exc:
