@@ -245,7 +245,8 @@ def membrane_traces(
     v : Recording or array_like, shape ``(time, column)`` or ``(time, batch, column)``
         A recording with a signal `name`, or potentials with a row per tick.
     spikes : array_like of bool, shape ``(time, unit)`` or ``(time, batch, unit)``, optional
-        Who fired; from a recording, its signal `spike_name` where there is one.
+        Who fired; default the signal `spike_name` of the recording, if its last axis is that of
+        `v` or `units` says which is which.
     columns : sequence of int, optional
         Columns of `v` to draw; default the first eight.
     units : array_like of int, shape ``(column,)``, optional

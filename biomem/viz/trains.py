@@ -198,7 +198,9 @@ def traces_of(
         said, labels = "" if signal.unit == "1" else signal.unit, signal.index
         ticks = v.tick(name)
         dt = dt if dt is not None else signal.dt or v.dt
-        if spikes is None and spike_name in v:
+        # Columns of another axis are numbered otherwise, and would get the spikes of others.
+        is_same = spike_name in v and v.signals[spike_name].axes[-1:] == signal.axes[-1:]
+        if spikes is None and spike_name in v and (is_same or units is not None):
             trains = v.spikes(spike_name, batch=batch)
         rows = _one_stream("v", np.asarray(v[name]), batch)
     else:

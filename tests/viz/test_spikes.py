@@ -25,7 +25,7 @@ def recording():
         Signal(name="spikes", axes=("batch", "unit"), shape=(2, 80), dtype="bool", dt=DT),
         Signal(
             name="v",
-            axes=("batch", "traced"),
+            axes=("batch", "unit"),
             shape=(2, 3),
             dtype="f4",
             dt=DT,
@@ -174,6 +174,19 @@ def test_membranes_lie_above_one_another_with_strokes_to_the_threshold(recording
     top = 5.0 + lower.get_ydata()[0] - v[0, 2]
     np.testing.assert_allclose([s[1, 1] for s in strokes], top, rtol=1e-6)
     assert any(text.get_text().endswith(" mV") for text in ax.texts)
+
+
+def test_columns_that_are_numbered_otherwise_get_no_spikes_of_others(recording):
+    spikes = recording.signals["spikes"]
+    signals = [spikes, Signal(name="v", axes=("batch", "traced"), shape=(2, 1), dtype="f4", dt=DT)]
+    recorder = MemoryRecorder(signals)
+    recorder.append("spikes", 0, np.asarray(recording["spikes"]))
+    recorder.append("v", 0, np.zeros((400, 2, 1), "f4"))
+    recorder.commit(400)
+    again = recorder.recording()
+    assert membrane_traces(again).collections[0].get_segments() == []
+    strokes = membrane_traces(again, units=[33], batch=1).collections[0].get_segments()
+    assert len(strokes) == dense()[:, 33].sum()
 
 
 def test_membranes_of_plain_arrays():
