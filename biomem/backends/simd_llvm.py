@@ -125,9 +125,14 @@ def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 def positive(builder: Any, x: Any, value: Any) -> Any:
-    """Return `value` where x is above zero, and zero elsewhere, where x is not a number too."""
+    """Return zero where x is at most zero, and `value` elsewhere, where x is not a number too."""
     zero = like(x.type, 0.0)
-    return builder.select(builder.fcmp_ordered(">", x, zero), value, zero)
+    return builder.select(builder.fcmp_ordered("<=", x, zero), zero, value)
+
+
+def keep_nan(builder: Any, x: Any, value: Any) -> Any:
+    """Return x where it is not a number, and `value` elsewhere."""
+    return builder.select(builder.fcmp_unordered("uno", x, x), x, value)
 
 
 def unroll(
@@ -225,7 +230,7 @@ def tanh(builder: Any, x: Any) -> Any:
     a = builder.select(builder.fcmp_ordered("<", a, top), a, top)
     power, r = _expm1(builder, a)
     p = fma(builder, power, r, builder.fsub(power, one))
-    return call(builder, "copysign", builder.fdiv(p, builder.fadd(p, two)), x)
+    return keep_nan(builder, x, call(builder, "copysign", builder.fdiv(p, builder.fadd(p, two)), x))
 
 
 def sigmoid(builder: Any, x: Any) -> Any:
@@ -236,4 +241,4 @@ def sigmoid(builder: Any, x: Any) -> Any:
     a = builder.select(builder.fcmp_ordered("<", a, top), a, top)
     a = builder.select(builder.fcmp_ordered(">", a, low), a, low)
     power, r = _expm1(builder, a)
-    return builder.fdiv(one, builder.fadd(one, fma(builder, power, r, power)))
+    return keep_nan(builder, x, builder.fdiv(one, builder.fadd(one, fma(builder, power, r, power))))

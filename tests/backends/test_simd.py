@@ -36,6 +36,19 @@ def test_functions_are_right_to_a_few_units_in_the_last_place(dtype: str) -> Non
     np.testing.assert_array_equal(hinged_slope, x > 0)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_is_not_a_number_stays_so(dtype: str) -> None:
+    x = np.full(2 * simd.lanes_of(dtype), np.nan, dtype)
+    gated, gated_slope, hinged_slope = (np.empty_like(x) for _ in range(3))
+    _apply(gated, gated_slope, hinged_slope, x, x, 2)
+    for out in (gated, gated_slope, hinged_slope):
+        assert np.isnan(out).all()
+    for rectify in (False, True):
+        out = np.empty_like(x)
+        _rows(out, x, x, np.ones((1, len(x)), dtype), 1, rectify)
+        assert np.isnan(out).all()
+
+
 @njit
 def _rows(out, start, x, rows, n, rectify):
     simd.affine(out, start, x, rows, n, rectify)

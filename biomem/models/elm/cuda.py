@@ -190,7 +190,7 @@ def elm_scan(
                     if silu:
                         h[k] = u[k] / (one + math.exp(-u[k]))
                     else:
-                        h[k] = u[k] if u[k] > zero else zero
+                        h[k] = zero if u[k] <= zero else u[k]
                 cuda.syncthreads()
                 if layer < n_layers - 1:
                     for k in range(thread, width, step):

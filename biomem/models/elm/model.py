@@ -84,9 +84,9 @@ def activate(name: str, x: Array) -> Array:
 
 
 def relu(x: Array) -> Array:
-    """Return the positive part of `x`; its gradient at 0 is 0."""
+    """Return the positive part of `x`; its gradient at 0 is 0. NaN passes."""
     xp = namespace(x)
-    return xp.where(x > 0, x, xp.zeros_like(x))
+    return xp.where(x <= 0, xp.zeros_like(x), x)
 
 
 def decay_branch(params: ELMParams) -> float:

@@ -101,13 +101,13 @@ def _differentiate(delta, at, grad, h, h_at, tiny, rings):
         d = delta[at + ring : at + end]
         if rings.activation == RELU:
             for i in range(rings.n):
-                d[i] = g[i] if z[i] > zero and abs(g[i]) > tiny else zero
+                d[i] = zero if z[i] <= zero or abs(g[i]) <= tiny else g[i]
         elif rings.activation == TANH:
             for i in range(rings.n):
-                d[i] = g[i] * (one - z[i] * z[i]) if abs(g[i]) > tiny else zero
+                d[i] = zero if abs(g[i]) <= tiny else g[i] * (one - z[i] * z[i])
         else:
             for i in range(rings.n):
-                d[i] = g[i] if abs(g[i]) > tiny else zero
+                d[i] = zero if abs(g[i]) <= tiny else g[i]
         for i in range(rings.n, d.size):
             d[i] = zero
 

@@ -46,6 +46,20 @@ def test_whole_runs_stay_with_the_reference(size: str, dtype: str, tolerance: fl
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max())
 
 
+@pytest.mark.parametrize("weight", ["hidden0_bias", "update_bias", "synapses"])
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+def test_what_is_not_a_number_reaches_the_outputs(weight: str, activation: str) -> None:
+    model = ELM(n_inputs=5, n_memory=3, activation=activation)
+    broken = model.with_weights(
+        {**model.weights, weight: np.full_like(model.weights[weight], np.nan)}
+    )
+    xs = np.ones((2, 1, 5), np.float32)
+    for scan in (loop, cpu.scan):
+        with np.errstate(invalid="ignore"):
+            _, ys = scan(broken, broken.init_state(1), xs, 0)
+        assert np.isnan(ys).all()
+
+
 @settings(max_examples=25)
 @given(st.sampled_from(list(SIZES)), st.integers(0, 11), st.integers(1, 3), st.integers(0, 99))
 def test_pieces_and_events_give_the_same_bits(size: str, cut: int, batch: int, seed: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,3 +40,13 @@ def test_scan_in_two_chunks_equals_the_reference(
         scale = np.abs(expected).max()
         np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance * scale)
     np.testing.assert_array_equal(state.h, rest.h[-1])
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.01])
+def test_what_is_not_a_number_reaches_the_outputs(slope):
+    model = LeakyNetwork(n_units=3, slope=slope)
+    broken = model.with_weights({**model.weights, "b_r": np.full(3, np.nan)})
+    for scan in (loop, cpu.scan):
+        _, ys = scan(broken, broken.init_state(1, Rng(0)), np.ones((2, 1, 1)), 0)
+        assert np.isnan(ys.h).all()
+        assert np.isnan(ys.y).all()

@@ -146,3 +146,17 @@ def test_the_input_is_not_written_to_and_an_overflow_is_seen() -> None:
 )
 def test_keeps_the_model_contract(changes: dict[str, object]) -> None:
     check_model(WaveRNN(**{"n_units": 9, "n_inputs": 2, **changes}), batch=3)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "identity"])
+@pytest.mark.parametrize("tie", ["conv", "local", "dense"])
+@pytest.mark.parametrize("decoder", ["linear", "mlp"])
+def test_what_is_not_a_number_reaches_the_outputs(activation: str, tie: str, decoder: str) -> None:
+    model = WaveRNN(n_units=7, activation=activation, tie_weights=tie, decoder=decoder)
+    weights = dict(model.weights)
+    weights["ring_bias"] = np.full_like(weights["ring_bias"], np.nan)
+    broken = model.with_weights(weights)
+    for scan in (loop, cpu.scan):
+        state, out = scan(broken, broken.init_state(1, Rng(0)), inputs(model, 2, 1), 0)
+        assert np.isnan(state.h).all()
+        assert np.isnan(out.y).all()
