@@ -36,16 +36,23 @@ if TYPE_CHECKING:
     from biomem.models.htm.encoders import CategoryEncoder as CategoryEncoder
     from biomem.models.htm.encoders import DateTimeEncoder as DateTimeEncoder
     from biomem.models.htm.encoders import ScalarEncoder as ScalarEncoder
+    from biomem.models.htm.ensemble import HTMEnsemble as HTMEnsemble
+    from biomem.models.htm.ensemble import HTMEnsembleParams as HTMEnsembleParams
     from biomem.models.htm.fleet import HTMFleet as HTMFleet
     from biomem.models.htm.fleet import HTMFleetParams as HTMFleetParams
     from biomem.models.htm.hybrid import HTMDriftDetector as HTMDriftDetector
     from biomem.models.htm.likelihood import AnomalyLikelihood as AnomalyLikelihood
     from biomem.models.htm.spatial_pooler import SpatialPooler as SpatialPooler
     from biomem.models.htm.temporal_memory import TemporalMemory as TemporalMemory
+    from biomem.models.liquid import Liquid as Liquid
     from biomem.models.recurrent import LeakyNetwork as LeakyNetwork
     from biomem.models.recurrent import LeakyNetworkParams as LeakyNetworkParams
     from biomem.models.wave_rnn import WaveRNN as WaveRNN
     from biomem.models.wave_rnn import WaveRNNParams as WaveRNNParams
+    from biomem.network import LIF as LIF
+    from biomem.network import Population as Population
+    from biomem.network import Projection as Projection
+    from biomem.network import SpikingNetwork as SpikingNetwork
 
 _HOMES = {
     "Field": "biomem.engine.model",
@@ -64,14 +71,21 @@ _HOMES = {
     "ELMParams": "biomem.models.elm",
     "DriftMonitor": "biomem.models.htm.drift",
     "HTMDetector": "biomem.models.htm.detector",
+    "HTMEnsemble": "biomem.models.htm.ensemble",
+    "HTMEnsembleParams": "biomem.models.htm.ensemble",
     "HTMFleet": "biomem.models.htm.fleet",
     "HTMFleetParams": "biomem.models.htm.fleet",
     "HTMDriftDetector": "biomem.models.htm.hybrid",
     "LeakyNetwork": "biomem.models.recurrent",
     "LeakyNetworkParams": "biomem.models.recurrent",
+    "LIF": "biomem.network",
+    "Liquid": "biomem.models.liquid",
+    "Population": "biomem.network",
+    "Projection": "biomem.network",
     "RDSE": "biomem.models.htm.encoders",
     "SPRT": "biomem.models.htm.drift",
     "ScalarEncoder": "biomem.models.htm.encoders",
+    "SpikingNetwork": "biomem.network",
     "SpatialPooler": "biomem.models.htm.spatial_pooler",
     "TemporalMemory": "biomem.models.htm.temporal_memory",
     "WaveRNN": "biomem.models.wave_rnn",

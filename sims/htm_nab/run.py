@@ -24,10 +24,14 @@ from biomem.datasets import NAB
 from biomem.datasets.nab_score import average_precision, probation, score_at, score_corpus
 from biomem.models.htm.detector import HTMDetectorParams
 from biomem.models.htm.encoders import DateTimeEncoder
+from biomem.models.htm.ensemble import HTMEnsemble, HTMEnsembleParams
 
 HERE = Path(__file__).parent
 PROFILES = ("standard", "reward_low_FP_rate", "reward_low_FN_rate")
-VARIANTS = ("full", "no_range_rule", "no_likelihood", "raw", "range_rule_alone")
+VARIANTS = (
+    *("full", "no_range_rule", "no_quiet_time", "one_htm", "no_likelihood", "raw"),
+    "range_rule_alone",
+)
 PARTS = ("value", "spatial_pooler", "temporal_memory", "likelihood")
 
 
@@ -52,6 +56,22 @@ def parameters(values: np.ndarray, changes: dict[str, Any], seed: int) -> HTMDet
     return HTMDetectorParams(**parts, time=clock, range_rule=True)
 
 
+def ensemble(values: np.ndarray, changes: dict[str, Any], seed: int) -> HTMEnsembleParams:
+    """Return the pair of HTMs of one file."""
+    n = max(1, probation(len(values)))
+    span = values if changes["range"] == "file" else values[:n]
+    low, high = float(span.min()), float(span.max())
+    return HTMEnsembleParams.pair(low, high, values[:n], probation=n, table=True, seed=seed)
+
+
+def quieted(scores: np.ndarray, quiet: int) -> np.ndarray:
+    """Return scores with what goes on told once, as the ensemble does it."""
+    before = np.lib.stride_tricks.sliding_window_view(
+        np.append(np.full(quiet, -1.0), scores[:-1]), quiet
+    )
+    return np.where(scores > before.max(axis=1), scores, scores / 2)
+
+
 def outside(values: np.ndarray) -> np.ndarray:
     """Return where the range rule speaks, without any model."""
     low = np.append(values[0], np.minimum.accumulate(values)[:-1])
@@ -65,10 +85,23 @@ def scores_of(series: Any, changes: dict[str, Any], seed: int) -> dict[str, np.n
     values = series.values
     seconds = series.timestamps.astype(np.int64).astype(float)
     xs = np.stack([values, seconds, np.zeros(len(values))], axis=-1)
+    far = outside(values)
+    if changes.get("ensemble"):
+        p = ensemble(values, changes, seed)
+        out = Simulator(HTMEnsemble(p), seed=seed, progress=False).run(xs)
+        raw, log = out["raw"][:, 0], out["log_likelihood"][:, 0]
+        alone = Simulator(HTMEnsemble(p.replace(members=p.members[:1])), seed=seed, progress=False)
+        return {
+            "full": out["score"][:, 0],
+            "no_range_rule": quieted(log, p.quiet),
+            "no_quiet_time": np.where(far, 1.0, log),
+            "one_htm": alone.run(xs)["score"][:, 0],
+            "no_likelihood": np.where(far, 1.0, raw),
+            "raw": raw,
+        }
     sim = Simulator(HTMDetector(parameters(values, changes, seed)), seed=seed, progress=False)
     out = sim.run(xs)
     raw, log = out["raw"][:, 0], out["log_likelihood"][:, 0]
-    far = outside(values)
     return {
         "full": out["score"][:, 0],
         "no_range_rule": log,
@@ -93,6 +126,10 @@ def judge(corpus: NAB, scores: dict[str, np.ndarray], config: dict[str, Any]) ->
         threshold = score_corpus(*some, profile).threshold
         fixed = score_at(*others, threshold, profile)
         told[name]["fixed"] = {"score": fixed.score, "threshold": threshold}
+        told[name]["halves"] = [
+            score_corpus(*({f: x[f] for f in half} for x in (scores, rows)), profile).score
+            for half in (list(rows)[::2], list(rows)[1::2])
+        ]
     return told
 
 
@@ -101,7 +138,8 @@ def measure(corpus: NAB, config: dict[str, Any], name: str, seed: int, files: An
     changes, began = config["configurations"][name], time.process_time()
     by_file = {file: scores_of(corpus.series(file), changes, seed) for file in files}
     cpu = time.process_time() - began
-    told = {v: judge(corpus, {f: by_file[f][v] for f in files}, config) for v in VARIANTS}
+    variants = by_file[files[0]]
+    told = {v: judge(corpus, {f: by_file[f][v] for f in files}, config) for v in variants}
     return {"configuration": name, "seed": seed, "cpu_s": round(cpu, 1), "variants": told}
 
 
@@ -144,8 +182,9 @@ def main() -> None:
                 runs.append(measure(corpus, config, name, seed, files) | told)
                 if not given.quick:
                     path.write_text(json.dumps(runs[-1], indent=1) + "\n")
-        for variant in VARIANTS if runs else ():
-            print(row(name, runs, variant), flush=True)
+        for variant in VARIANTS:
+            if runs and variant in runs[0]["variants"]:
+                print(row(name, runs, variant), flush=True)
 
 
 if __name__ == "__main__":
