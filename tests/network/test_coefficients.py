@@ -10,6 +10,7 @@ import pytest
 from biomem.engine.simulator import Simulator
 from biomem.network import (
     LIF,
+    AdaptiveLIF,
     CurrentExp,
     CurrentInput,
     Population,
@@ -50,6 +51,14 @@ def test_the_table_of_update_rules(rule, keep, gain):
     found = coefficients(LIF(rule=rule, r=3.0), 1e-3)
     assert found.keep == pytest.approx(keep, rel=1e-15)
     assert found.gain == pytest.approx(gain, rel=1e-14)
+
+
+def test_currents_and_adaptation_decay_by_the_rule_of_the_membrane():
+    neuron = AdaptiveLIF(tau_adapt=10e-3, synapse=CurrentExp(tau_exc=4e-3, tau_inh=8e-3))
+    for rule, decay in (("euler", lambda x: 1 - x), ("exp", lambda x: math.exp(-x))):
+        found = coefficients(neuron.replace(rule=rule), 1e-3)
+        got = found.decay_exc, found.decay_inh, found.decay_adapt
+        assert got == pytest.approx([decay(x) for x in (0.25, 0.125, 0.1)], rel=1e-15)
 
 
 def test_a_given_decay_replaces_the_rule():
