@@ -220,7 +220,8 @@ class Layout:
             target = np.asarray(self.arrays[f"{projection.name}/target"])
             # Decided by the values, not by how they are stored: a checkpoint stores them otherwise.
             if given.size and (given == given[0]).all():
-                return np.bincount(target, minlength=n_post) * abs(float(given[0]))
+                reached = np.bincount(target, minlength=n_post).astype(np.float64)
+                return reached * abs(float(given[0]))
         weight = np.abs(given.astype(np.float64))
         if projection.stdp is not None:
             weight = np.full_like(weight, max(abs(projection.stdp.w_min), projection.stdp.w_max))
