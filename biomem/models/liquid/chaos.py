@@ -26,30 +26,39 @@ def lyapunov(
     liquid: Liquid,
     xs: ArrayLike,
     *,
-    size: float = 1e-6,
+    size: float | None = None,
     at: int = 0,
     ticks: int = 50,
     seed: int = 0,
 ) -> float:
-    """Return the mean growth of a small difference of membranes, in 1/tick.
+    """Return the mean growth of a small difference, in 1/tick.
 
-    Each run has a twin whose membranes differ by +-`size` at tick `at`; the slope of the logarithm
-    of their distance over the next `ticks` is averaged over runs. A spike that comes or fails to
-    come makes the distance leap, so the value is a proxy: its *sign change* marks the edge of
-    chaos, its size means little.
+    Each run has a twin in which a spike is made or unmade at tick `at`, of another neuron in every
+    run, or whose membranes differ by +-`size`; the growth of the logarithm of the distance of their
+    membranes over the next `ticks` is averaged over runs. A spike that comes or fails to come makes
+    the distance leap, so the value is a proxy: its *sign change* marks the edge of chaos, its size
+    means little. A tiny `size` dies out with the leak before it moves any spike, also in networks
+    that are chaotic by spikes.
 
     Parameters
     ----------
     liquid : Liquid
     xs : array, shape ``(time, batch, input)``
-    size : float
-        In the unit of the membrane.
+    size : float, optional
+        Of the difference of membranes, in their unit; default one spike.
+    at, ticks : int
+        Where the twins part, and how long they are followed.
     """
     x = _inputs("lyapunov", xs, at + ticks)
-    before = _advance(liquid, _begin(liquid, x, seed), x[:at], 0)[0] if at else None
-    state = _begin(liquid, x, seed) if before is None else before
-    signs = np.where(Rng(seed).words(Stream.NOISE, np.arange(state.v.shape[1]))[:, 0] & 1, 1, -1)
-    twin = _copy(state)._replace(v=(state.v + size * signs).astype(state.v.dtype))
+    state = _begin(liquid, x, seed)
+    if at:
+        state = _advance(liquid, state, x[:at], 0)[0]
+    if size is None:
+        twin = _flipped(liquid, state, x, at)
+    else:
+        words = Rng(seed).words(Stream.NOISE, np.arange(state.v.shape[1]))
+        signs = np.where(words[:, 0] & 1, 1.0, -1.0)
+        twin = _copy(state)._replace(v=(state.v + size * signs).astype(state.v.dtype))
     one = _advance(liquid, _copy(state), x[at : at + ticks], at)[1].v
     other = _advance(liquid, twin, x[at : at + ticks], at)[1].v
     distance = np.sqrt(((one.astype(np.float64) - other) ** 2).sum(axis=2))
@@ -68,7 +77,7 @@ def hamming_after_a_flip(
 ) -> dict[int, float]:
     """Return the share of neurons that differ in a window after one spike was made or unmade.
 
-    The twin's first neuron is pushed over its threshold at tick `at` (or held at rest where it
+    One neuron of the twin is pushed over its threshold at tick `at` (or held down where it
     would have fired anyway); spikes are compared in the ten ticks that end at each lag.
 
     Parameters
@@ -82,19 +91,37 @@ def hamming_after_a_flip(
     state = _begin(liquid, x, seed)
     if at:
         state = _advance(liquid, state, x[:at], 0)[0]
-    first = liquid.network.neurons(liquid.population[0]).start
-    fired = _advance(liquid, _copy(state), x[at : at + 1], at)[1].spikes
-    unit = liquid.network.units(liquid.population[0]).start
-    v = np.array(state.v)
-    v[:, first] = np.where(fired[0, :, unit], v[:, first] - 1e3, v[:, first] + 1e3)
+    twin = _flipped(liquid, state, x, at)
     one = _advance(liquid, _copy(state), x[at : at + max(lags)], at)[1].spikes
-    twin = _copy(state)._replace(v=v)
     other = _advance(liquid, twin, x[at : at + max(lags)], at)[1].spikes
     read = np.concatenate(
         [np.arange(s.start, s.stop) for s in map(liquid.network.units, liquid.population)]
     )
     differs = (one != other)[..., read]
     return {lag: float(differs[max(lag - 10, 0) : lag].any(axis=0).mean()) for lag in lags}
+
+
+def _flipped(
+    liquid: Liquid, state: SpikingNetworkState, x: NDArray[Any], at: int
+) -> SpikingNetworkState:
+    """Return the state in which one neuron fires in the next tick where it would not.
+
+    Every stream has another neuron, or the result would be that neuron's.
+    """
+    read = [liquid.network.neurons(name) for name in liquid.population]
+    units = [liquid.network.units(name) for name in liquid.population]
+    neurons = np.concatenate([np.arange(s.start, s.stop) for s in read])
+    places = np.concatenate([np.arange(s.start, s.stop) for s in units])
+    stream = np.arange(x.shape[1])
+    chosen = stream % len(neurons)
+    fired = _advance(liquid, _copy(state), x[at : at + 1], at)[1].spikes[0]
+    rest = np.median(state.v)
+    far = 100.0 * (np.abs(state.v).max() + 1.0)
+    v, held = np.array(state.v), np.array(state.refractory)
+    fires = fired[stream, places[chosen]]
+    v[stream, neurons[chosen]] = np.where(fires, rest - far, rest + far)
+    held[stream, neurons[chosen]] = 0
+    return _copy(state)._replace(v=v, refractory=held)
 
 
 def _inputs(name: str, xs: ArrayLike, ticks: int) -> NDArray[Any]:

@@ -116,7 +116,9 @@ class Ridge:
         values, vectors = np.linalg.eigh(gram)
         values = np.maximum(values, 0.0)
         turned = vectors.T @ cross
-        unit = max(float(values.mean()), np.finfo(float).tiny)
+        # Features that never vary leave rounding errors only, which must not be taken for variance.
+        floor = 1e-12 * float(np.trace(self._sums[2])) / len(mean_x)
+        unit = max(float(values.mean()), floor) or 1.0
         best = math.inf
         for share in self.lambdas:
             shrunk = turned / (values + share * unit)[:, None]

@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from biomem.engine.progress import ProgressMode, progress_bar
 from biomem.engine.random import Rng, Stream
 from biomem.errors import InputError
-from biomem.models.liquid.features import Trace
-from biomem.models.liquid.metrics.activity import branching_parameter
 from biomem.models.liquid.chaos import lyapunov
+from biomem.models.liquid.metrics.activity import branching_parameter
 from biomem.models.liquid.metrics.separation import rank, separation
 from biomem.models.liquid.model import Liquid
 
@@ -68,15 +67,19 @@ def edge_of_chaos(
     *,
     projections: tuple[str, ...] = ("liquid>liquid",),
     jitter: float = 2.0,
-    tolerance: str | float = 0.01,
+    delay: int = 40,
+    tolerance: str | float = "precision",
     seed: int = 0,
     progress: ProgressMode = "auto",
 ) -> EdgeOfChaos:
     """Measure a liquid over the gain of its recurrence.
 
-    The kernel rank is that of the states after the different inputs, the generalisation rank that
-    after as many jittered likenesses of the first. Where the recurrence is weak both are low, in
-    chaos both are high; between them the liquid separates what differs and not what is alike.
+    In the last `delay` ticks all inputs are that of the first, and the state is what every neuron
+    fired in the second half of them: so the ranks speak of what the recurrence keeps, and not of
+    what was heard just now. The kernel rank is that of the states after the different inputs, the
+    generalisation rank that after as many jittered likenesses of the first. Where the recurrence is
+    weak both are low, in chaos both are high; between them the liquid still tells what differed,
+    and no longer what was alike.
 
     Parameters
     ----------
@@ -88,32 +91,48 @@ def edge_of_chaos(
         Whose weights the gain multiplies.
     jitter : float
         Standard deviation, ticks.
+    delay : int
+        Ticks of common input at the end, >= 2.
     tolerance : {"precision"} or float
         See `rank`.
     """
     x = np.asarray(xs) != 0
     if x.ndim != 3 or x.shape[1] < 2:
         raise InputError(f"edge_of_chaos: xs must be (time, batch >= 2, input), got {x.shape}")
+    if not 2 <= delay < len(x):
+        raise InputError(f"edge_of_chaos: delay must be in [2, {len(x)}) ticks, got {delay}")
     alike = jittered(np.repeat(x[:, :1], x.shape[1], axis=1), jitter, seed)
-    read, dt = Trace(tau=30e-3), liquid.network.params.dt
+    common = {"different": _with_tail(x, x, delay), "alike": _with_tail(alike, x, delay)}
+    dt = liquid.network.params.dt
     rows = []
     with progress_bar(len(gains), progress) as bar:
         for gain in gains:
             scaled = liquid.scaled(gain, projections)
-            spikes, v = scaled.run(x, seed=seed)
-            like, like_v = scaled.run(alike, seed=seed)
+            spikes, _ = scaled.run(x, seed=seed)
+            like, _ = scaled.run(alike, seed=seed)
+            kept = {
+                name: scaled.run(inputs, seed=seed)[0][-(delay // 2) :].sum(axis=0)
+                for name, inputs in common.items()
+            }
             half = x.shape[1] // 2
             rows.append(
                 (
                     gain,
                     spikes.mean(),
-                    branching_parameter(like.sum(axis=2)),
+                    branching_parameter(spikes[len(x) // 4 :].sum(axis=2)),
                     lyapunov(scaled, x, at=len(x) // 4, ticks=len(x) // 2, seed=seed),
-                    rank(read.read(spikes, v, dt), tolerance),
-                    rank(read.read(like, like_v, dt), tolerance),
+                    rank(kept["different"], tolerance),
+                    rank(kept["alike"], tolerance),
                     separation(spikes[:, :half], spikes[:, half : 2 * half], dt),
                     separation(like[:, :half], like[:, half : 2 * half], dt),
                 )
             )
             bar.update(1)
     return EdgeOfChaos(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def _with_tail(xs: NDArray[np.bool_], of: NDArray[np.bool_], delay: int) -> NDArray[np.bool_]:
+    """Return the inputs with the last `delay` ticks of the first of `of`."""
+    out = xs.copy()
+    out[-delay:] = of[-delay:, :1]
+    return out

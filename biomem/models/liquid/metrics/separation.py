@@ -30,6 +30,8 @@ def rank(states: ArrayLike, tolerance: str | float = "precision") -> int:
     if s.ndim != 2 or not s.size or not np.isfinite(s).all():
         raise InputError(f"rank: states must be finite, of shape (inputs, neuron), got {s.shape}")
     values = np.linalg.svd(s, compute_uv=False)
+    if not values[0]:
+        return 0
     if tolerance == "precision":
         share = max(s.shape) * np.finfo(np.float64).eps
     elif isinstance(tolerance, int | float) and 0 < tolerance < 1:
