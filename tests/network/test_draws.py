@@ -31,7 +31,7 @@ def values(what, seed=0):
             stats.lognorm(math.sqrt(math.log(1.25)), scale=2 / 1.25**0.5),
         ),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_draws_follow_their_law(what, law):
     drawn = values(what)
