@@ -25,7 +25,7 @@ from numba.core import caching, config
 
 __all__ = ["leaf", "njit"]
 
-leaf = njit(cache=True, _nrt=False)
+leaf = njit(cache=True, _nrt=False)  # pyright: ignore[reportCallIssue]
 """Compile a kernel that makes no array and keeps none: it does not count references.
 
 Every slice counts one up and one down, atomically, which takes as long as some hundred elements of

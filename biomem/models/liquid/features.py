@@ -65,7 +65,8 @@ class Trace(Params):
     ) -> NDArray[np.float64]:
         """Return the features of every run."""
         age = np.arange(len(spikes))[::-1]
-        return np.tensordot(np.exp(-dt * age / self.tau), spikes.astype(np.float64), axes=1)
+        weights = np.exp(-dt * age / self.tau)
+        return np.asarray(np.tensordot(weights, spikes.astype(np.float64), axes=1), np.float64)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
