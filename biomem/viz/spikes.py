@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from biomem.engine.recording import Recording, SpikeTrains
 from biomem.errors import InputError
 from biomem.typing import BoolArray
-from biomem.viz.axes import finish, new_axes
+from biomem.viz.axes import finish, new_axes, whole_numbers
 from biomem.viz.series import AMBER, BLUE, GREY, VERMILION
 from biomem.viz.trains import Drawn, Traces, drawn, rate_of, traces_of
 
@@ -103,7 +103,7 @@ def raster(
         _mark(axes, what, rest, n_units, color="0.55" if groups else "black", zorder=1.5, **style)
     axes.set_xlim(*what.limits)
     axes.set_ylim(-0.5, n_units - 0.5)
-    axes.yaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    whole_numbers(axes.yaxis)
     return finish(axes, what.time_label, "unit", title, grid=False)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from biomem.errors import InputError
 from biomem.typing import FloatArray
-from biomem.viz.axes import new_axes
+from biomem.viz.axes import new_axes, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +91,7 @@ def weight_matrix(
     axes.set_xlim(-0.5, max(1, shape[0]) - 0.5)
     axes.set_ylim(-0.5, max(1, shape[1]) - 0.5)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        whole_numbers(axis)
     axes.set(xlabel="pre (source)", ylabel="post (target)")
     if title:
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold", parse_math=False)
