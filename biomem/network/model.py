@@ -30,6 +30,7 @@ from typing import Annotated, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from biomem.backends import to_numpy
 from biomem.engine.model import Field, Model
 from biomem.engine.random import Rng, Stream
 from biomem.engine.work import Work
@@ -127,7 +128,7 @@ class SpikingNetwork(Model):
     State = SpikingNetworkState
     Output = SpikingNetworkOutput
     exact = True
-    kernels = {"numba": "biomem.network.cpu:scan"}
+    kernels = {"numba": "biomem.network.cpu:scan", "cuda": "biomem.network.cuda:scan"}
 
     params: SpikingNetworkParams
 
@@ -162,8 +163,12 @@ class SpikingNetwork(Model):
         return super().dtype_of(field)
 
     def with_weights(self, weights: Mapping[str, Array]) -> Self:
-        """Return the network with some arrays replaced, the others as they are."""
-        return type(self)(self.params, weights={**self.weights, **weights})
+        """Return the network with some arrays replaced, the others as they are.
+
+        The arrays stay on the host, whatever device they come from: the kernels read tables.
+        """
+        host = {name: to_numpy(array) for name, array in weights.items()}
+        return type(self)(self.params, weights={**self.weights, **host})
 
     def units(self, name: str) -> slice:
         """Return where a population stands among the units, such as in the output `spikes`."""
