@@ -23,14 +23,7 @@ from typing import Any, Self
 from numba import njit as njit
 from numba.core import caching, config
 
-__all__ = ["leaf", "njit"]
-
-leaf = njit(cache=True, _nrt=False)  # pyright: ignore[reportCallIssue]
-"""Compile a kernel that makes no array and keeps none: it does not count references.
-
-Every slice counts one up and one down, atomically, which takes as long as some hundred elements of
-a vectorised loop. Such a kernel may call only others of its kind; numba refuses one that allocates.
-"""
+__all__ = ["njit"]
 
 PACKAGE = Path(__file__).resolve().parents[1]
 LEAVES = ("backends", "errors.py", "typing.py")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from biomem.backends.jit import leaf, njit
+from biomem.backends.jit import njit
 from biomem.engine.random import BUILD_TICK, Stream
 from biomem.engine.random_cpu import below, words
 from biomem.network.sources_cpu import gather
@@ -14,7 +14,7 @@ __all__ = ["draw_below", "draw_pairs"]
 NET_CONNECT = int(Stream.NET_CONNECT)
 
 
-@leaf
+@njit(cache=True)
 def _four(key, entity, first, c0, c1, c2, c3):
     """Draw the words of one entity, the first of every four in `c0`, and so on."""
     # Nothing but ciphers in the loop, so several run in one vector.

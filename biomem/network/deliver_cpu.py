@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from biomem.backends.jit import leaf, njit
+from biomem.backends.jit import njit
 from biomem.engine.random import BUILD_TICK, Stream
 from biomem.engine.random_cpu import below, words
 from biomem.network import tables as t
@@ -28,7 +28,7 @@ W_MIN, W_MAX = t.W_MIN, t.W_MAX
 TINY = t.TINY
 
 
-@leaf
+@njit(cache=True)
 def deliver_rows(q, indptr, target, weight, sums, ids):
     """Add the rows of synapses of those who fired to `sums`; return the synapses passed."""
     own = weight[q[SYN_WEIGHT] :]
@@ -47,7 +47,7 @@ def deliver_rows(q, indptr, target, weight, sums, ids):
     return _draw(np.uint64(q[KEY]), q[DRAWS], own[0], sums, ids)
 
 
-@leaf
+@njit(cache=True)
 def _csr(indptr, targets, weights, sums, ids):
     events = 0
     for s in ids:
@@ -59,7 +59,7 @@ def _csr(indptr, targets, weights, sums, ids):
     return events
 
 
-@leaf
+@njit(cache=True)
 def _csr_by_source(indptr, targets, weights, sums, ids):
     events = 0
     for s in ids:
@@ -71,7 +71,7 @@ def _csr_by_source(indptr, targets, weights, sums, ids):
     return events
 
 
-@leaf
+@njit(cache=True)
 def _dense(own, indptr, weight, sums, ids):
     n = sums.shape[0]
     for s in ids:
@@ -86,7 +86,7 @@ def _dense(own, indptr, weight, sums, ids):
     return events
 
 
-@leaf
+@njit(cache=True)
 def _convolve(q, kernel, sums, ids):
     """Scatter the kernel around every spike."""
     events = 0
@@ -110,7 +110,7 @@ def _convolve(q, kernel, sums, ids):
     return events
 
 
-@leaf
+@njit(cache=True)
 def _draw(key, k, weight, sums, ids):
     """Draw the targets of every spike anew."""
     n = np.uint64(sums.shape[0])

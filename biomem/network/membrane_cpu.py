@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from biomem.backends.jit import leaf
+from biomem.backends.jit import njit
 from biomem.network import tables as t
 
 __all__ = ["BLOCK", "integrate"]
 
-BLOCK = 1024
-"""Neurons of a block: its arrays stay in the first-level cache."""
+BLOCK = 4096
+"""Neurons of a block: its arrays stay in the second-level cache, and few slices are made."""
 
 JUMP, PULSE, CURRENT, CONDUCTANCE = t.JUMP, t.PULSE, t.CURRENT, t.CONDUCTANCE
 TO_VALUE, SUBTRACT, NEXT_TICK = t.TO_VALUE, t.SUBTRACT, t.NEXT_TICK
@@ -24,7 +24,7 @@ A, D, H, ARRIVAL = t.A, t.D, t.H, t.ARRIVAL
 TINY = t.TINY
 
 
-@leaf
+@njit(cache=True)
 def integrate(p, c, arrivals, outside, v, current, w, before, held, fired, i, u):
     """Advance the membranes of one population and say who fired.
 
@@ -73,7 +73,7 @@ def integrate(p, c, arrivals, outside, v, current, w, before, held, fired, i, u)
         before[k] = fired[k]
 
 
-@leaf
+@njit(cache=True)
 def _jump_and_leak(c, sums, outside, v, u):
     """Do `_arrive` and `_leak` of the plainest neurons in one pass."""
     keep, gain, leak, bias, unit = c[KEEP], c[GAIN], c[V_LEAK], c[I_BIAS], c[ARRIVAL]
@@ -86,7 +86,7 @@ def _jump_and_leak(c, sums, outside, v, u):
         sums[k] = 0
 
 
-@leaf
+@njit(cache=True)
 def _begin(c, outside, v, i, u):
     bias = c[I_BIAS]
     for k in range(v.shape[0]):
@@ -94,7 +94,7 @@ def _begin(c, outside, v, i, u):
         u[k] = v[k]
 
 
-@leaf
+@njit(cache=True)
 def _arrive(c, sums, out):
     """Add what arrived, and clear it."""
     unit = c[ARRIVAL]
@@ -103,32 +103,32 @@ def _arrive(c, sums, out):
         sums[k] = 0
 
 
-@leaf
+@njit(cache=True)
 def _conduct(c, exc, inh, i, u):
     e_exc, e_inh = c[E_EXC], c[E_INH]
     for k in range(exc.shape[0]):
         i[k] = (i[k] + exc[k] * (e_exc - u[k])) + inh[k] * (e_inh - u[k])
 
 
-@leaf
+@njit(cache=True)
 def _add_both(gain_exc, gain_inh, exc, inh, out):
     for k in range(exc.shape[0]):
         out[k] = (out[k] + gain_exc * exc[k]) + gain_inh * inh[k]
 
 
-@leaf
+@njit(cache=True)
 def _tire(b, w, i):
     for k in range(w.shape[0]):
         i[k] -= b * w[k]
 
 
-@leaf
+@njit(cache=True)
 def _reset_late(reset, before, v):
     for k in range(before.shape[0]):
         v[k] = reset if before[k] else v[k]
 
 
-@leaf
+@njit(cache=True)
 def _leak(c, i, u, n):
     keep, gain, leak = c[KEEP], c[GAIN], c[V_LEAK]
     tiny, zero = u.dtype.type(TINY), u.dtype.type(0)
@@ -137,7 +137,7 @@ def _leak(c, i, u, n):
         u[k] = x if abs(x) >= tiny else zero
 
 
-@leaf
+@njit(cache=True)
 def _fire(strict, c, w, held, u, fired):
     bar, beta = c[V_TH], c[BETA]
     n = held.shape[0]
@@ -154,7 +154,7 @@ def _fire(strict, c, w, held, u, fired):
             fired[k] = (u[k] >= bar) & (held[k] == 0)
 
 
-@leaf
+@njit(cache=True)
 def _reset(mode, refractory, reset, held, u, fired, v):
     """Move the membranes of who is free, and count refractory ticks."""
     n, ticks = v.shape[0], np.int32(refractory)
@@ -174,7 +174,7 @@ def _reset(mode, refractory, reset, held, u, fired, v):
         held[k] = ticks if fired[k] else left
 
 
-@leaf
+@njit(cache=True)
 def _recover(keep, fired, w):
     tiny, zero = w.dtype.type(TINY), w.dtype.type(0)
     for k in range(w.shape[0]):
@@ -182,7 +182,7 @@ def _recover(keep, fired, w):
         w[k] = x if abs(x) >= tiny else zero
 
 
-@leaf
+@njit(cache=True)
 def _decay(keep, current):
     tiny, zero = current.dtype.type(TINY), current.dtype.type(0)
     for k in range(current.shape[0]):
@@ -190,7 +190,7 @@ def _decay(keep, current):
         current[k] = x if abs(x) >= tiny else zero
 
 
-@leaf
+@njit(cache=True)
 def _izhikevich(substeps, c, v, w, i, u, fired):
     h, a, b, peak, reset, jump = c[H], c[A], c[B], c[V_TH], c[V_RESET], c[D]
     square, linear = v.dtype.type(0.04), v.dtype.type(5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from biomem.backends.jit import leaf
+from biomem.backends.jit import njit
 from biomem.engine.random import Stream
 from biomem.engine.random_cpu import words
 
@@ -15,7 +15,7 @@ EIGHT = 8
 """Flags looked at in one comparison: the bytes of a 64-bit word."""
 
 
-@leaf
+@njit(cache=True)
 def gather(fired, ids):
     """Write the numbers of those who fired, ascending; return how many there are."""
     n, found = fired.shape[0], 0
@@ -33,14 +33,14 @@ def gather(fired, ids):
     return found
 
 
-@leaf
+@njit(cache=True)
 def presented(x, fired):
     """Take the spikes that come from outside."""
     for i in range(x.shape[0]):
         fired[i] = x[i] != 0
 
 
-@leaf
+@njit(cache=True)
 def draw_gaps(key, table, unit, b, tick, due, u, gap):
     """Draw the ticks to the next spike of those due, -256 where none is so near."""
     # Two loops: the first has no lookup in it, so several ciphers run in one vector.
@@ -57,7 +57,7 @@ def draw_gaps(key, table, unit, b, tick, due, u, gap):
         gap[due[k]] = -256 if longer == 256 else longer + 1
 
 
-@leaf
+@njit(cache=True)
 def poisson(key, unit, table, gap, b, tick, fired, ids, u):
     """Count every source's gap down; fire and draw anew where it ends."""
     for i in range(gap.shape[0]):
@@ -70,7 +70,7 @@ def poisson(key, unit, table, gap, b, tick, fired, ids, u):
     draw_gaps(key, table, unit, b, tick + 1, due, u, gap)
 
 
-@leaf
+@njit(cache=True)
 def given(ticks, units, tick, fired):
     """Take the spikes of this tick from a spike array."""
     at = np.searchsorted(ticks, tick)

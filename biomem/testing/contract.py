@@ -165,7 +165,7 @@ class _Suite:
 
     def parameters(self) -> str:
         params = self.model.params
-        read = eval(repr(params), _parameter_classes(type(params)))
+        read = eval(repr(params), _parameter_classes(params))
         _hold(read == params, f"eval(repr(params)) gives {read!r}, not {params!r}")
         back = type(params).from_dict(params.to_dict())
         _hold(back == params, f"from_dict(to_dict(params)) gives {back!r}, not {params!r}")
@@ -363,15 +363,20 @@ def _importable(cls: type) -> bool:
     return getattr(module, cls.__qualname__.partition(".")[0], None) is not None
 
 
-def _parameter_classes(root: type[Params]) -> dict[str, Any]:
-    """Return every parameter class in reach of `root`, as names for `eval`."""
+def _parameter_classes(params: Params) -> dict[str, Any]:
+    """Return the class of every parameter set in `params`, as names for `eval`.
+
+    Of those and no others: two families may have a class of one name.
+    """
     found: dict[str, Any] = {"inf": float("inf")}
-    waiting: list[type] = [Params]
+    waiting: list[Any] = [params]
     while waiting:
-        cls = waiting.pop()
-        waiting.extend(cls.__subclasses__())
-        found.setdefault(cls.__name__, cls)
-    found[root.__name__] = root
+        value = waiting.pop()
+        if isinstance(value, Params):
+            found[type(value).__name__] = type(value)
+            waiting.extend(vars(value).values())
+        elif isinstance(value, tuple):
+            waiting.extend(value)
     return found
 
 

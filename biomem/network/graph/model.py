@@ -135,13 +135,13 @@ class Graph(Model):
             "edges": tuple((a, b) for a, b in edges),
             **params,
         }
-        drawn = cls(**params)
+        own = GraphParams(**params)
         given = {
-            f"{n}/{key}": np.asarray(array, drawn.params.dtype)
+            f"{n}/{key}": np.asarray(array, own.dtype)
             for n, part in parts.items()
             for key, array in part.arrays.items()
         }
-        return cls(drawn.params, weights={**drawn.weights, **given})
+        return cls(own, weights={**_drawn(own, Rng(own.seed)), **given})
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -171,18 +171,7 @@ class Graph(Model):
 
     def init_weights(self, rng: Rng) -> dict[str, np.ndarray]:
         """Draw ``weight`` in +-1/sqrt(fan-in); the rest has the defaults of its node."""
-        drawn: dict[str, np.ndarray] = {}
-        for number, node in enumerate(self.params.nodes):
-            known = node.defaults()
-            for name, shape in node.arrays().items():
-                if name == "weight":
-                    fan_in = math.prod(shape[1:]) if isinstance(node, Conv2d) else shape[-1]
-                    u = rng.uniform(Stream.CONNECT, np.arange(math.prod(shape)), batch=number)
-                    value = ((2 * u - 1) / math.sqrt(fan_in)).reshape(shape)
-                else:
-                    value = np.full(shape, known.get(name, 0.0))
-                drawn[f"{node.name}/{name}"] = value.astype(self.params.dtype)
-        return drawn
+        return _drawn(self.params, rng)
 
     def init_state(self, batch: int, rng: Rng) -> GraphState:
         """Return neurons at rest, and what they give then on the edges that bring the past."""
@@ -374,6 +363,21 @@ class Graph(Model):
             f"<Graph of {len(nodes)} nodes, {len(self.params.edges)} edges: {', '.join(shown)}; "
             f"dt={self.params.dt:g} s>"
         )
+
+
+def _drawn(params: GraphParams, rng: Rng) -> dict[str, np.ndarray]:
+    drawn: dict[str, np.ndarray] = {}
+    for number, node in enumerate(params.nodes):
+        known = node.defaults()
+        for name, shape in node.arrays().items():
+            if name == "weight":
+                fan_in = math.prod(shape[1:]) if isinstance(node, Conv2d) else shape[-1]
+                u = rng.uniform(Stream.CONNECT, np.arange(math.prod(shape)), batch=number)
+                value = ((2 * u - 1) / math.sqrt(fan_in)).reshape(shape)
+            else:
+                value = np.full(shape, known.get(name, 0.0))
+            drawn[f"{node.name}/{name}"] = value.astype(params.dtype)
+    return drawn
 
 
 def _check_arrays(params: GraphParams, arrays: Mapping[str, Array]) -> None:

@@ -77,9 +77,8 @@ def advance(
         v = v - cell.fired * threshold
     elif late and d.reset_tick == "held":
         v = xp.where(cell.fired > 0, arrays["v_reset"], v)
-    if above is not None:
-        v = v - above * threshold
-    spikes = fire(v - threshold, d.comparison == "inclusive", *soft)
+    reached = v if above is None else v - above * threshold
+    spikes = fire(reached - threshold, d.comparison == "inclusive", *soft)
     if d.spikes == "multiple":
         spikes = spikes * xp.floor(v / threshold)
     if d.reset_tick in ("same", "same_once"):
