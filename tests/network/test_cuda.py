@@ -10,12 +10,14 @@ import os
 import re
 import subprocess
 import sys
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from biomem.backends import cuda
 from biomem.engine.model import flatten
+from biomem.engine.random import Rng
 from biomem.engine.simulator import Simulator
 from biomem.network import (
     LIF,
@@ -32,6 +34,7 @@ from biomem.network import (
     Uniform,
 )
 from biomem.network.cuda_cases import example
+from biomem.testing import check_model
 
 # Runs networks tick by tick on the simulated device and by the reference, and compares all.
 SIMULATE = """
@@ -137,8 +140,15 @@ def test_networks_equal_the_reference_in_the_simulator(script: str) -> None:
     assert done.stdout.strip() == "equal"
 
 
-FLOATS = ("net_integrate", "net_deliver", "net_convolve", "net_draw", "net_currents")
-LEARNING = ("net_depress", "net_potentiate", "net_trace")
+class Recording(NamedTuple):
+    """Stands for `Grid`, and keeps what would be launched."""
+
+    launches: dict[str, tuple[Any, ...]]
+
+    def each(self, kernel: Any, jobs: int) -> Any:
+        return lambda *args: self.launches.setdefault(kernel.py_func.__name__, args)
+
+    blocked = each
 
 
 def _contracted(kernel: cuda.DeviceKernel) -> list[str]:
@@ -150,7 +160,12 @@ def _contracted(kernel: cuda.DeviceKernel) -> list[str]:
 
 @pytest.mark.cuda_sim
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_no_product_is_contracted(dtype: str) -> None:
+def test_every_launch_of_a_network_compiles_with_no_product_contracted(dtype, monkeypatch) -> None:
+    import numba
+    import numba.cuda
+
+    from biomem.network.cuda import Chunk, advance
+
     found = cuda.compiler()
     if not found.available:
         pytest.skip(f"no PTX compiler: {found.reason}; {found.install}")
@@ -158,12 +173,25 @@ def test_no_product_is_contracted(dtype: str) -> None:
     def plain(out):
         out[0] = out[0] * out[1] + out[2]
 
-    signature = f"void({dtype}[::1])"
-    assert _contracted(cuda.DeviceKernel("plain", signature, plain, None, print, print))
-    for name in (*FLOATS, *LEARNING):
-        kernel = cuda.kernels()[name]
-        signature = kernel.signature.replace("float64", dtype)
-        assert _contracted(dataclasses.replace(kernel, signature=signature)) == [], name
+    bad = cuda.DeviceKernel("plain", f"void({dtype}[::1])", plain, None, print, print)
+    assert _contracted(bad), "the check can fail"
+
+    monkeypatch.setattr(numba.cuda, "to_device", lambda array: array)
+    net = SpikingNetwork(example().params.replace(dtype=dtype), weights=example().weights)
+    assert net.layout.accumulator == {"float64": np.int64, "float32": np.int32}[dtype]
+    sizes, launches = net.layout.sizes, {}
+    chunk = Chunk(
+        np.zeros((1, 2, sizes["input"]), dtype),
+        np.zeros((2, sizes["neuron"]), dtype),
+        np.zeros((1, 2, sizes["unit"]), bool),
+        np.zeros((1, 2, sizes["traced"]), dtype),
+    )
+    advance(net, net.init_state(2, Rng(0)), chunk, 0, Recording(launches))
+    known = {name: kernel for name, kernel in cuda.kernels().items() if name.startswith("net_")}
+    assert launches.keys() == known.keys()
+    for name, args in launches.items():
+        types = tuple(map(numba.typeof, args))
+        assert _contracted(dataclasses.replace(known[name], signature=types)) == [], name
 
 
 def _outcome(net: SpikingNetwork, backend: str, ticks: int, batch: int) -> dict[str, np.ndarray]:
@@ -211,6 +239,30 @@ def test_a_network_of_4000_neurons_equals_numba_on_the_gpu(dtype: str, batch: in
     for name, right in want.items():
         assert right.dtype == got[name].dtype, name
         np.testing.assert_array_equal(right, got[name], err_msg=name)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_contract_on_the_gpu(dtype: str) -> None:
+    params = example().params.replace(dtype=dtype)
+    check_model(SpikingNetwork(params, weights=example().weights), new_process=False)
+
+
+def test_weights_of_a_device_come_back_to_the_host() -> None:
+    class OnDevice:
+        """As much of a device array as a host asks for."""
+
+        def __init__(self, array: np.ndarray) -> None:
+            self.array = array
+
+        def copy_to_host(self) -> np.ndarray:
+            return self.array
+
+    net = example()
+    moved: Any = {"one/weight": OnDevice(2 * np.asarray(net.weights["one/weight"]))}
+    weight = net.with_weights(moved).weights["one/weight"]
+    assert isinstance(weight, np.ndarray)
+    np.testing.assert_array_equal(weight, 2 * net.weights["one/weight"])
 
 
 def test_the_cases_hold_every_kind() -> None:
