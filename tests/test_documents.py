@@ -33,7 +33,7 @@ def test_the_readme_finds_christmas_and_the_snow_storm(tmp_path):
     assert (tmp_path / "taxi.h5").is_file()
 
 
-@pytest.mark.parametrize("page", ["liquid", "spiking"])
+@pytest.mark.parametrize("page", ["events", "liquid", "spiking"])
 def test_the_code_of_each_guide_runs(page, tmp_path):
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
