@@ -1,5 +1,6 @@
 """Spiking populations with projections between them, event-driven, and the graph of primitives."""
 
+from biomem.network.columns import maass_column as maass_column
 from biomem.network.connect import AllToAll as AllToAll
 from biomem.network.connect import Bernoulli as Bernoulli
 from biomem.network.connect import Convolution as Convolution
