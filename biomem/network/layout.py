@@ -311,7 +311,7 @@ class Layout:
         )
         for number, projection in enumerate(self.params.projections):
             pre, post = index[projection.pre], index[projection.post]
-            target = self.populations[post]
+            target, graded = self.populations[post], self.populations[pre].kind == "currents"
             n_pre, n_post = self.populations[pre].n, target.n
             form, reason = self._form(projection, n_pre, n_post)
             synapses = self._count(projection, n_pre, n_post)
@@ -338,12 +338,12 @@ class Layout:
                     post,
                     form,
                     reason,
-                    self.populations[pre].kind == "currents",
+                    graded,
                     target.port + self._receptor(projection, target) * n_post,
                     -1 if delay is None else delay,
                     synapses,
                     projection_rng(self.params.seed, number).key,
-                    by_source=form == "csr" and self._by_source(projection, delay),
+                    by_source=form == "csr" and not graded and self._by_source(projection, delay),
                     **places,
                 )
             )

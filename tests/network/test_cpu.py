@@ -322,6 +322,26 @@ def test_a_matrix_and_an_index_give_the_same_bits(stp):
         assert_same(ends[0], other)
 
 
+def test_currents_through_an_index_of_one_weight_equal_the_reference():
+    net = SpikingNetwork(
+        populations=(
+            Population(name="current", n=6, neuron=CurrentInput()),
+            Population(name="cells", n=6, neuron=LIF()),
+        ),
+        projections=(
+            Projection(
+                pre="current",
+                post="cells",
+                rule=FixedOutDegree(k=2),
+                storage="csr",
+                weight=2.0,
+            ),
+        ),
+        traces=("cells",),
+    )
+    assert_kernel_equals_reference(net)
+
+
 def test_more_than_65536_neurons_take_wide_indices():
     n = 2**16 + 9
     net = SpikingNetwork(
