@@ -20,6 +20,7 @@ from biomem.errors import InputError, ParameterError
 from biomem.models.liquid.features import Counts, Feature
 from biomem.models.liquid.metrics.activity import branching_parameter
 from biomem.network.model import SpikingNetwork
+from biomem.network.neurons import Poisson
 from biomem.typing import Array
 
 __all__ = ["Liquid"]
@@ -157,6 +158,9 @@ class Liquid:
             plain.run(inputs)
         per_sample = max(1, inputs.shape[0] * self.network.layout.sizes["unit"])
         at_once = max(1, RUN_BYTES // per_sample)
+        if self._draws():
+            # What a stream draws depends on its number, so the samples must be numbered through.
+            at_once = max(inputs.shape[1], 1)
         rows = [
             self.read.read(
                 *plain.run(inputs[:, first : first + at_once], backend=backend, seed=seed),
@@ -165,6 +169,13 @@ class Liquid:
             for first in range(0, max(inputs.shape[1], 1), at_once)
         ]
         return np.concatenate(rows)
+
+    def _draws(self) -> bool:
+        """Tell whether streams differ by what they draw."""
+        neurons = [p.neuron for p in self.network.params.populations]
+        return any(
+            isinstance(n, Poisson) or getattr(n, "v_init", None) is not None for n in neurons
+        )
 
     def calibrated(
         self,

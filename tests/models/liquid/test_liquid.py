@@ -22,7 +22,7 @@ from biomem.models.liquid import (
     lyapunov,
     random_liquid,
 )
-from biomem.network import Poisson, Population, SpikingNetwork
+from biomem.network import LIF, Poisson, Population, SpikingNetwork
 from biomem.network.columns import maass_column
 from biomem.viz import plot_edge_of_chaos
 
@@ -56,6 +56,13 @@ def test_a_batch_is_its_samples_one_by_one(liquid, xs, monkeypatch):
     monkeypatch.setattr("biomem.models.liquid.model.RUN_BYTES", 1)
     np.testing.assert_array_equal(liquid.features(xs), whole)
     np.testing.assert_array_equal(liquid.features(xs, backend="numpy"), whole)
+
+
+def test_memory_for_batches_changes_no_feature_where_streams_draw(xs, monkeypatch):
+    drawn = random_liquid(16, 20, neuron=LIF(v_init=(0.0, 0.9)), input_gain=2.0)
+    whole = drawn.features(xs)
+    monkeypatch.setattr("biomem.models.liquid.model.RUN_BYTES", 1)
+    np.testing.assert_array_equal(drawn.features(xs), whole)
 
 
 def test_features_are_what_they_say(liquid, xs):
