@@ -207,6 +207,9 @@ def test_against_brian2_standalone(
 
     n, p = 4000, 0.1
     b.set_device("cpp_standalone", build_on_run=False)
+    # A second build of one process starts from nothing.
+    b.device.reinit()
+    b.device.activate(build_on_run=False)
     try:
         net, _ = brian2_network(n, p, dt)
         net.run(10 * b.second)
