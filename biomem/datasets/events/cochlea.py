@@ -25,6 +25,9 @@ CLASSES = {
 }
 """Labels of the eleven digits; "oh" and "zero" are swapped between the two programs."""
 
+DAMAGE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
+"""What h5py raises on files that are not what they should be."""
+
 
 class Utterance(NamedTuple):
     """One recording: who said what, and its events."""
@@ -90,7 +93,7 @@ class NTidigits:
         try:
             with h5py.File(self.path, "r") as file:
                 return file[key][()]
-        except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        except DAMAGE as error:
             raise DataError(f"{self.path} is no file of the N-TIDIGITS layout: {error}") from error
 
     def __len__(self) -> int:

@@ -99,7 +99,7 @@ def test_labels_are_those_of_the_recordings_kept(spoken):
 
 
 @given(st.data())
-@settings(max_examples=25)
+@settings(max_examples=40, derandomize=True)
 def test_damaged_hdf5_files_are_refused_or_read(data):
     import tempfile
     from pathlib import Path
