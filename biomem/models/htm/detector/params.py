@@ -18,6 +18,9 @@ __all__ = ["HTMDetectorParams", "resolution_for"]
 BUCKETS = 130
 """Buckets the expected range is divided into, NAB's figure."""
 
+MAX_SEGMENTS = 4096
+"""Segments of a detector that runs for ever; on NAB as good as any number."""
+
 
 def resolution_for(minimum: float, maximum: float) -> float:
     """Return the encoder resolution for values expected in ``[minimum, maximum]``.
@@ -102,6 +105,7 @@ class HTMDetectorParams(Params):
         time_of_day: bool = True,
         table: bool = False,
         range_rule: bool = False,
+        max_segments: int | None = MAX_SEGMENTS,
     ) -> Self:
         """Return the parameters for values expected in ``[minimum, maximum]``.
 
@@ -117,6 +121,9 @@ class HTMDetectorParams(Params):
             NuPIC's table form of the value encoder: exactly 21 bits, clipped to 1000 buckets.
         range_rule : bool
             See the class.
+        max_segments : int or None
+            Bound of the Temporal Memory, which a stream that never ends needs: a noisy one would
+            go on taking memory, and time, for what it will not see again. None: no bound.
         """
         if not (math.isfinite(minimum) and math.isfinite(maximum) and minimum <= maximum):
             raise ParameterError(
@@ -136,7 +143,7 @@ class HTMDetectorParams(Params):
             value=value,
             time=time,
             spatial_pooler=SpatialPoolerParams.nab((bits,)),
-            temporal_memory=TemporalMemoryParams.nab(),
+            temporal_memory=TemporalMemoryParams.nab(max_segments=max_segments),
             likelihood=AnomalyLikelihoodParams.for_probation(probation),
             range_rule=range_rule,
         )
@@ -149,5 +156,7 @@ class HTMDetectorParams(Params):
         allows. A live detector cannot know them; use `for_range` there.
         """
         probation = max(1, min(int(0.15 * records), 750))
-        params = cls.for_range(minimum, maximum, probation=probation, table=True, range_rule=True)
+        params = cls.for_range(
+            minimum, maximum, probation=probation, table=True, range_rule=True, max_segments=None
+        )
         return params.replace(**changes) if changes else params

@@ -18,6 +18,9 @@ from biomem.models.htm.temporal_memory.params import TemporalMemoryParams
 
 __all__ = ["HTMEnsembleParams", "HTMMember"]
 
+MAX_SEGMENTS = 16_384
+"""Of each HTM of the pair: twice what the longest series of NAB makes it learn."""
+
 FURTHEST = 1e300
 """Spreads from the centre at which a member's scale ends."""
 
@@ -164,7 +167,7 @@ def _detector(
     )
     time = DateTimeEncoder(time_of_day=(21, 9.49)) if timed else None
     pooler = SpatialPoolerParams.nab((value.size + (0 if time is None else time.size),))
-    memory = TemporalMemoryParams.nab_tm_cpp()
+    memory = TemporalMemoryParams.nab_tm_cpp(max_segments=MAX_SEGMENTS)
     return HTMDetectorParams(
         value=value,
         time=time,

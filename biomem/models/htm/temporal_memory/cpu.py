@@ -179,18 +179,33 @@ def _move_list(links, cell, lists, room):
     links.cell_list[cell] = start
 
 
+@njit(cache=True, _nrt=False, forceinline=True)
+def _fitting(n):
+    """Return the least room for `n` > 0 synapses."""
+    room = 3
+    while room < n:
+        room = 2 * room + 1
+    return room
+
+
 @njit(cache=True)
 def _repack(links, needed):
-    """Return the lists without the gaps that moved ones left, `needed` more and as much again."""
+    """Return the lists without the gaps that moved ones left, `needed` more and as much again.
+
+    A list that has become shorter gives its room back: else each would for ever keep that of its
+    longest, and all of them together grow as long as the stream goes on.
+    """
     total = 1
     for cell in range(links.cell_list.size):
-        if links.cell_list[cell] > 0:
-            total += 1 + _room(links, cell)
+        if links.cell_n_synapses[cell] > 0:
+            total += 1 + _fitting(links.cell_n_synapses[cell])
     lists = np.empty(2 * total + needed, np.int32)
     lists[0] = 1
     for cell in range(links.cell_list.size):
-        if links.cell_list[cell] > 0:
-            _move_list(links, cell, lists, _room(links, cell))
+        if links.cell_n_synapses[cell] > 0:
+            _move_list(links, cell, lists, _fitting(links.cell_n_synapses[cell]))
+        else:
+            links.cell_list[cell] = 0
     return Links(
         links.cell_mark,
         links.cell_list,

@@ -9,7 +9,7 @@ from biomem.models.htm.fleet import HTMFleetParams
 
 def test_a_fleet_without_a_bound_on_memory_is_refused():
     with pytest.raises(ParameterError, match="max_segments must be given, got None"):
-        HTMFleetParams(detector=HTMDetectorParams.for_range(0, 1))
+        HTMFleetParams(detector=HTMDetectorParams.for_range(0, 1, max_segments=None))
 
 
 @pytest.mark.parametrize("records", [-1, 21, 1.5, True])
