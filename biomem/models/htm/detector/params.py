@@ -19,7 +19,7 @@ BUCKETS = 130
 """Buckets the expected range is divided into, NAB's figure."""
 
 MAX_SEGMENTS = 4096
-"""Segments of a detector that runs for ever; on NAB as good as any number."""
+"""Segments of a detector that runs for ever; on NAB they cost 0.3 points, the scatter of seeds."""
 
 
 def resolution_for(minimum: float, maximum: float) -> float:
