@@ -29,7 +29,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 LEAVES = ("backends", "errors.py", "typing.py")
 """Parts of the package that no kernel takes code or a constant from; they are not followed."""
 
-VECTOR_CODE = "simd"
+INTRINSICS = ("simd", "borrow")
 """What the names of the modules begin with that are followed though they stand in a leaf."""
 
 KEPT_SECONDS = 24 * 3600.0
@@ -65,7 +65,7 @@ def _imported(source: bytes) -> Iterator[Path]:
         names = [module / f"{alias.name}.py" for alias in node.names]
         for path in (module.with_suffix(".py"), module / "__init__.py", *names):
             leaf = path.relative_to(PACKAGE).parts[0] in LEAVES
-            if path.exists() and (not leaf or path.name.startswith(VECTOR_CODE)):
+            if path.exists() and (not leaf or path.name.startswith(INTRINSICS)):
                 yield path
 
 

@@ -30,8 +30,10 @@ __all__ = [
     "affine",
     "find",
     "fma",
+    "lanes",
     "lanes_of",
     "padded",
+    "positions",
     "relu",
     "relu_slope",
     "scale",
@@ -193,7 +195,9 @@ def _add_rows(typingctx, out, decay, rows, picks, scales, first, n, stride, at, 
 
 
 @intrinsic
-def _lanes(typingctx, array):
+def lanes(typingctx, array):
+    """Return the elements of a vector of an array's dtype."""
+
     # A constant of the compiled code; dividing by an item's size at run time is slower than a sum.
     def generate(context, builder, signature, args):
         return llvm.integer(llvm.VECTOR_BYTES * 8 // signature.args[0].dtype.bitwidth)
@@ -205,12 +209,12 @@ def _lanes(typingctx, array):
 def affine(out, start, x, rows, n, rectify):
     """Set ``out = start + x[:n] @ rows[:n]``, negative sums to zero if `rectify`."""
     stride = rows.shape[1]
-    lanes = _lanes(out)
-    vectors, at = stride // lanes, 0
+    count = lanes(out)
+    vectors, at = stride // count, 0
     while vectors > 0:
         width = min(vectors, WIDEST)
         _affine(out, start, x, rows, n, stride, at, width, rectify)
-        at += width * lanes
+        at += width * count
         vectors -= width
 
 
@@ -221,12 +225,12 @@ def add_rows(out, decay, rows, picks, scales, first, last):
     `picks` is an int32 array.
     """
     stride = rows.shape[1]
-    lanes = _lanes(out)
-    vectors, at = stride // lanes, 0
+    count = lanes(out)
+    vectors, at = stride // count, 0
     while vectors > 0:
         width = min(vectors, WIDEST)
         _add_rows(out, decay, rows, picks, scales, first, last - first, stride, at, width)
-        at += width * lanes
+        at += width * count
         vectors -= width
 
 
@@ -263,8 +267,8 @@ def find(x, words, channels, values):
     words : uint64 array, shape ``(ceil(n / 64),)``, zeros; scratch that stays zero at its end
     channels, values : int32 and float arrays, shape ``(n + 1,)``, to fill
     """
-    lanes = _lanes(x)
-    vectors, found = len(x) // lanes, 0
+    count = lanes(x)
+    vectors, found = len(x) // count, 0
     _mark(words, x, vectors)
     for k in range(len(words)):
         word = words[k]
@@ -274,9 +278,64 @@ def find(x, words, channels, values):
             values[found] = x[i]
             found += 1
             word &= word - np.uint64(1)
-    for i in range(vectors * lanes, len(x)):
+    for i in range(vectors * count, len(x)):
         # Writing first and counting after spares a branch that nobody could predict.
         channels[found] = i
         values[found] = x[i]
         found += x[i] != 0
+    return found
+
+
+@intrinsic
+def _set_bits(typingctx, flags, at):
+    def generate(context, builder, signature, args):
+        (a_flags,) = llvm.Vectors.of(context, builder, signature, args, 1)
+        x = a_flags.load(args[1])
+        return builder.bitcast(builder.icmp_unsigned("!=", x, llvm.like(x.type, 0)), ir.IntType(64))
+
+    return types.uint64(flags, types.intp), generate
+
+
+@intrinsic
+def _first_bit(typingctx, word):
+    def generate(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def _count_bits(typingctx, word):
+    def generate(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), generate
+
+
+@njit(cache=True, forceinline=True)
+def positions(flags, out):
+    """Write the positions of the flags that are set, ascending; return how many there are.
+
+    Parameters
+    ----------
+    flags : bool array, shape ``(n,)``
+    out : integer array, shape ``(n,)`` or longer, to fill
+    """
+    found, whole = 0, len(flags) // 64 * 64
+    for at in range(0, whole, 64):
+        word = _set_bits(flags, at)
+        end = found + _count_bits(word)
+        # Written always and kept where it counts: no branch to mispredict while few are set.
+        for k in range(4):
+            out[found + k] = at + _first_bit(word)
+            word &= word - np.uint64(1)
+        found += 4
+        while found < end:
+            out[found] = at + _first_bit(word)
+            word &= word - np.uint64(1)
+            found += 1
+        found = end
+    for i in range(whole, len(flags)):
+        out[found] = i
+        found += flags[i]
     return found

@@ -10,8 +10,9 @@ intrinsic only where a loop in plain numba has been measured and found wanting.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from llvmlite import ir
@@ -24,13 +25,16 @@ __all__ = [
     "each",
     "fma",
     "integer",
+    "length",
     "like",
     "positive",
     "sigmoid",
+    "spread",
     "stepped",
     "sum_rows",
     "tanh",
     "unroll",
+    "whole_vectors",
 ]
 
 Shape = TypeVar("Shape")
@@ -53,17 +57,28 @@ class Vectors:
     Rows may start at any element, so no access claims more than an element's alignment.
     """
 
-    def __init__(self, builder: Any, data: Any) -> None:
+    def __init__(self, builder: Any, data: Any, lanes: int | None = None) -> None:
         self.builder, self.data = builder, data
         element = data.type.pointee
         self.bytes = _FLOAT_BYTES.get(str(element)) or element.width // 8
-        self.kind = ir.VectorType(element, VECTOR_BYTES // self.bytes)
+        self.kind = ir.VectorType(element, lanes or VECTOR_BYTES // self.bytes)
 
     @classmethod
-    def of(cls, context: Any, builder: Any, signature: Any, args: Any, count: int) -> list[Vectors]:
-        """Return the access to the first `count` arguments of an intrinsic, which are arrays."""
+    def of(
+        cls,
+        context: Any,
+        builder: Any,
+        signature: Any,
+        args: Any,
+        count: int,
+        lanes: int | None = None,
+    ) -> list[Vectors]:
+        """Return the access to the first `count` arguments of an intrinsic, which are arrays.
+
+        With `lanes`, as many elements at once of each of them.
+        """
         return [
-            cls(builder, context.make_array(kind)(context, builder, value).data)
+            cls(builder, context.make_array(kind)(context, builder, value).data, lanes)
             for kind, value in zip(signature.args[:count], args[:count], strict=True)
         ]
 
@@ -85,10 +100,7 @@ class Vectors:
 
     def splat(self, element: Any) -> Any:
         """Return a vector whose lanes all hold one element."""
-        undefined = ir.Constant(self.kind, ir.Undefined)
-        lane = self.builder.insert_element(undefined, self.scalar(element), integer(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.kind.count), [0] * self.kind.count)
-        return self.builder.shuffle_vector(lane, undefined, zeros)
+        return spread(self.builder, self.kind, self.scalar(element))
 
 
 def integer(value: int) -> Any:
@@ -99,6 +111,27 @@ def integer(value: int) -> Any:
 def like(kind: Any, value: float) -> Any:
     """Return a constant vector with `value` in all lanes."""
     return ir.Constant(kind, [value] * kind.count)
+
+
+def spread(builder: Any, kind: Any, value: Any) -> Any:
+    """Return a vector whose lanes all hold a number."""
+    undefined = ir.Constant(kind, ir.Undefined)
+    lane = builder.insert_element(undefined, value, integer(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+    return builder.shuffle_vector(lane, undefined, zeros)
+
+
+def length(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+    """Return the length of an array of one axis."""
+    return builder.extract_value(context.make_array(kind)(context, builder, array).shape, 0)
+
+
+@contextlib.contextmanager
+def whole_vectors(builder: Any, n: Any, lanes: int) -> Iterator[tuple[Any, Any]]:
+    """Loop over the whole vectors of `n` elements; give each its first, and where they all end."""
+    end = builder.and_(n, integer(-lanes))
+    with cgutils.for_range_slice(builder, integer(0), end, integer(lanes)) as (k, _):
+        yield k, end
 
 
 def stepped(builder: Any, at: Any, step: Any, times: int) -> Any:

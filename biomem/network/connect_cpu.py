@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from biomem.backends.jit import njit
+from biomem.backends.simd import positions
 from biomem.engine.random import BUILD_TICK, Stream
 from biomem.engine.random_cpu import below, words
-from biomem.network.sources_cpu import gather
 
 __all__ = ["draw_below", "draw_pairs"]
 
@@ -58,7 +58,7 @@ def draw_pairs(key, n_pre, n_post, bar, apart, indptr, target):
             )
         if apart:
             hits[i] = False
-        n = gather(hits, ids)
+        n = positions(hits, ids)
         if found + n <= room:
             for j in range(n):
                 target[found + j] = ids[j]

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import prange
 
+from biomem.backends.borrow import borrow
 from biomem.backends.jit import njit
+from biomem.backends.simd import positions
 from biomem.network import tables as t
 from biomem.network.deliver_cpu import deliver_currents, deliver_each, deliver_rows, learn
 from biomem.network.membrane_cpu import BLOCK, integrate
 from biomem.network.model import SpikingNetworkOutput
-from biomem.network.sources_cpu import gather, given, poisson, presented
+from biomem.network.sources_cpu import given, poisson, presented
 
 if TYPE_CHECKING:
     from biomem.network.model import SpikingNetwork, SpikingNetworkState
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["scan"]
 
 SPIKES, CURRENTS, POISSON, ARRAY = t.SPIKES, t.CURRENTS, t.POISSON, t.ARRAY
+LEAKY = t.LEAKY
 KIND, N, UNIT, OWN, PORT, TRACED = t.KIND, t.N, t.UNIT, t.OWN, t.PORT, t.TRACED
 OWN_CURRENT, OWN_ADAPTIVE = t.OWN_CURRENT, t.OWN_ADAPTIVE
 GIVEN, GIVEN_END = t.GIVEN, t.GIVEN_END
@@ -47,7 +50,7 @@ PLASTIC, STP, TRACE_PRE, TRACE_POST, INCOMING = (
 
 
 @njit(cache=True)
-def _neurons(net, number, state, b, arrivals, outside, fired, room):
+def _neurons(net, number, state, b, arrivals, outside, driven, before, fired, room):
     """Advance one population of neurons: hand its rows to the compiled equations."""
     p = net.populations[number]
     n, own, filtered, adaptive = p[N], p[OWN], p[OWN_CURRENT], p[OWN_ADAPTIVE]
@@ -59,10 +62,11 @@ def _neurons(net, number, state, b, arrivals, outside, fired, room):
         net.coefficients[number],
         arrivals[p[PORT] : p[PORT] + max(n, filters)],
         outside[own : own + n],
+        driven,
         state.v[b, own : own + n],
         current,
         w,
-        state.fired[b, own : own + n],
+        before,
         state.refractory[b, own : own + n],
         fired,
         room[0],
@@ -85,7 +89,7 @@ def _deliver(net, number, state, b, ring, ids, now):
     else:
         row = ring[(now + q[DELAY]) % ring.shape[0]]
         sums = row[q[TO_PORT] : q[TO_PORT] + n_post]
-        events = deliver_rows(q, net.indptr, net.target, net.weight, sums, ids)
+        events = deliver_rows(q, net.indptr, net.target, net.bits, net.weight, sums, ids)
     state.events[b] += events
 
 
@@ -111,15 +115,28 @@ def _learn(net, number, state, b, spikes):
 @njit(cache=True)
 def _stream(net, state, b, xs, tick, spikes, traces):
     """Advance one stream over a chunk."""
+    units = max(1, spikes.shape[2])
+    room = (
+        np.empty(state.v.shape[1], state.v.dtype),
+        np.empty(units, np.uint32),
+        np.empty(units, np.uint64),
+        np.empty((2, BLOCK), state.v.dtype),
+    )
+    _ticks(net, state, b, xs, tick, spikes, traces, room)
+
+
+@njit(cache=True)
+def _ticks(net, state, b, xs, tick, spikes, traces, room):
+    net, state, xs, spikes, traces = borrow((net, state, xs, spikes, traces))
+    outside, ids, u, room = borrow(room)
     ring = state.ring[b]
-    outside = np.zeros(state.v.shape[1], state.v.dtype)
-    ids = np.empty(max(1, spikes.shape[2]), np.uint32)
-    u = np.empty(ids.shape[0], np.uint64)
-    room = np.empty((2, BLOCK), state.v.dtype)
+    driven = bool((net.populations[:, KIND] == CURRENTS).any())
+    outside[:] = 0
     for k in range(xs.shape[0]):
         now = tick + k
         arrivals = ring[now % ring.shape[0]]
-        outside[:] = 0
+        if driven:
+            outside[:] = 0
         for number in net.order:
             p = net.populations[number]
             fired = spikes[k, b, p[UNIT] : p[UNIT] + p[N]]
@@ -136,14 +153,19 @@ def _stream(net, state, b, xs, tick, spikes, traces):
                 presented(xs[k, b, p[OWN] : p[OWN] + p[N]], fired)
             elif kind == POISSON:
                 gap = state.gap[b, p[OWN] : p[OWN] + p[N]]
-                poisson(state.key[0], p[UNIT], net.gaps[number], gap, b, now, fired, ids, u)
+                table, guide = net.gaps[number], net.guides[number]
+                poisson(state.key[0], p[UNIT], table, guide, gap, b, now, fired, ids, u)
             elif kind == ARRAY:
                 ticks = net.given_tick[p[GIVEN] : p[GIVEN_END]]
                 given(ticks, net.given_unit[p[GIVEN] : p[GIVEN_END]], now, fired)
             else:
-                _neurons(net, number, state, b, arrivals, outside, fired, room)
+                if k > 0:
+                    before = spikes[k - 1, b, p[UNIT] : p[UNIT] + p[N]]
+                else:
+                    before = state.fired[b, p[OWN] : p[OWN] + p[N]]
+                _neurons(net, number, state, b, arrivals, outside, driven, before, fired, room)
             if len(outgoing):
-                n = gather(fired, ids)
+                n = positions(fired, ids)
                 if n:
                     for q in outgoing:
                         _deliver(net, q, state, b, ring, ids[:n], now)
@@ -153,6 +175,10 @@ def _stream(net, state, b, xs, tick, spikes, traces):
         for p in net.populations:
             if p[TRACED] >= 0:
                 traces[k, b, p[TRACED] : p[TRACED] + p[N]] = state.v[b, p[OWN] : p[OWN] + p[N]]
+    if xs.shape[0]:
+        for p in net.populations:
+            if p[KIND] >= LEAKY:
+                state.fired[b, p[OWN] : p[OWN] + p[N]] = spikes[-1, b, p[UNIT] : p[UNIT] + p[N]]
 
 
 @njit(cache=True, parallel=True)
@@ -178,5 +204,5 @@ def scan(
         # Of one dtype with the network, or the kernel would be compiled once more.
         xs = np.empty((ticks, batch, 0), model.params.dtype)
     run = _one if batch == 1 else _streams
-    run(t.tables_of(model), state, xs, tick, spikes, traces)
+    run(t.tables_of(model, bits=True), state, xs, tick, spikes, traces)
     return state, SpikingNetworkOutput(spikes, traces)

@@ -11,27 +11,31 @@ from biomem.backends.jit import njit
 from biomem.engine.random import BUILD_TICK, Stream
 from biomem.engine.random_cpu import below, words
 from biomem.network import tables as t
+from biomem.network.simd_cpu import add_where
 
 __all__ = ["deliver_currents", "deliver_each", "deliver_rows", "learn"]
 
 NET_CONNECT = int(Stream.NET_CONNECT)
 CSR, DENSE, ONE_TO_ONE, CONVOLUTION = t.CSR, t.DENSE, t.ONE_TO_ONE, t.CONVOLUTION
-PROCEDURAL = t.PROCEDURAL
+PROCEDURAL, BITS = t.PROCEDURAL, t.BITS
 FORM, TO_PORT, DELAY, INDPTR = t.FORM, t.TO_PORT, t.DELAY, t.INDPTR
 SYN_TARGET, SYN_WEIGHT, SYN_DELAY, PLASTIC = t.SYN_TARGET, t.SYN_WEIGHT, t.SYN_DELAY, t.PLASTIC
 STP, STP_SOURCE, STP_OWN, REAL, KEY, DRAWS = t.STP, t.STP_SOURCE, t.STP_OWN, t.REAL, t.KEY, t.DRAWS
 C_IN, HEIGHT, WIDTH, C_OUT = t.C_IN, t.HEIGHT, t.WIDTH, t.C_OUT
 OUT_HEIGHT, OUT_WIDTH, K_HEIGHT, K_WIDTH = t.OUT_HEIGHT, t.OUT_WIDTH, t.K_HEIGHT, t.K_WIDTH
-STRIDE, PADDING, BY_SOURCE = t.STRIDE, t.PADDING, t.BY_SOURCE
+STRIDE, PADDING, BY_SOURCE, ROW_BYTES = t.STRIDE, t.PADDING, t.BY_SOURCE, t.ROW_BYTES
 KEEP_PRE, KEEP_POST, A_PLUS, A_MINUS = t.KEEP_PRE, t.KEEP_POST, t.A_PLUS, t.A_MINUS
 W_MIN, W_MAX = t.W_MIN, t.W_MAX
 TINY = t.TINY
 
 
 @njit(cache=True)
-def deliver_rows(q, indptr, target, weight, sums, ids):
+def deliver_rows(q, indptr, target, bits, weight, sums, ids):
     """Add the rows of synapses of those who fired to `sums`; return the synapses passed."""
     own = weight[q[SYN_WEIGHT] :]
+    if q[FORM] == BITS:
+        add_where(sums, bits, own, ids, q[SYN_TARGET], q[ROW_BYTES])
+        return _count(indptr[q[INDPTR] :], ids)
     if q[FORM] == CSR:
         if q[BY_SOURCE]:
             return _csr_by_source(indptr[q[INDPTR] :], target[q[SYN_TARGET] :], own, sums, ids)
@@ -72,18 +76,21 @@ def _csr_by_source(indptr, targets, weights, sums, ids):
 
 
 @njit(cache=True)
+def _count(indptr, ids):
+    events = 0
+    for s in ids:
+        events += indptr[s + 1] - indptr[s]
+    return events
+
+
+@njit(cache=True)
 def _dense(own, indptr, weight, sums, ids):
     n = sums.shape[0]
     for s in ids:
         row = weight[np.int64(s) * n : (np.int64(s) + 1) * n]
         for k in range(n):
             sums[k] += row[k]
-    if own < 0:
-        return ids.shape[0] * n
-    events = 0
-    for s in ids:
-        events += indptr[own + s + 1] - indptr[own + s]
-    return events
+    return ids.shape[0] * n if own < 0 else _count(indptr[own:], ids)
 
 
 @njit(cache=True)

@@ -44,6 +44,9 @@ __all__ = ["Layout", "PopulationLayout", "ProjectionLayout", "gap_table"]
 DENSE_ABOVE = 0.20
 """Share of possible synapses from which adding whole rows beats following an index."""
 
+BITS_ABOVE = 1 / 16
+"""Share of possible synapses from which a bit per pair takes no more room than their index."""
+
 DENSE_BYTES = 1 << 28
 """Largest matrix that `storage="auto"` makes of an index."""
 
@@ -55,6 +58,9 @@ TINY = 1e-30
 
 GAP_BLOCK = 256
 """Ticks that one draw of a Poisson gap covers."""
+
+GUIDE_BITS = 10
+"""Leading bits of a word by which the search for its gap begins."""
 
 
 class PopulationLayout(NamedTuple):
@@ -114,7 +120,8 @@ class ProjectionLayout(NamedTuple):
     number : int
     pre, post : int
         Numbers of its populations.
-    form : {"csr", "dense", "one_to_one", "convolution", "procedural"}
+    form : {"csr", "bits", "dense", "one_to_one", "convolution", "procedural"}
+        ``bits``: an index of which a kernel may hold one bit per pair instead.
     reason : str
         Why this form.
     graded : bool
@@ -343,16 +350,18 @@ class Layout:
                     -1 if delay is None else delay,
                     synapses,
                     projection_rng(self.params.seed, number).key,
-                    by_source=form == "csr" and not graded and self._by_source(projection, delay),
+                    by_source=form in ("csr", "bits") and self._by_source(projection),
                     **places,
                 )
             )
         self.sizes |= {**at, "slot": longest + 1}
         return tuple(placed)
 
-    def _by_source(self, projection: Projection, delay: int | None) -> bool:
-        """Tell whether one weight per source says it all."""
-        if delay is None or projection.stp is not None or projection.stdp is not None:
+    def _by_source(self, projection: Projection) -> bool:
+        """Tell whether one weight per source says it all, of an indexed projection."""
+        if isinstance(self.params.named[projection.pre].neuron, CurrentInput):
+            return False
+        if isinstance(projection.delay, Params) or projection.stp or projection.stdp:
             return False
         weight = np.asarray(self.arrays[f"{projection.name}/weight"])
         if not weight.size or not any(weight.strides):
@@ -436,6 +445,8 @@ class Layout:
         if projection.stp is not None and projection.stp.spread > 0:
             return "csr", "every synapse has a state of its own"
         density = len(self.arrays[f"{projection.name}/target"]) / (n_pre * n_post)
+        if density >= BITS_ABOVE and self._by_source(projection):
+            return "bits", f"density {density:.3g} and one weight per source: a bit per pair"
         size = n_pre * n_post * self.accumulator.itemsize
         if density < DENSE_ABOVE:
             return "csr", f"density {density:.3g} < {DENSE_ABOVE}: following an index is faster"
@@ -461,6 +472,16 @@ def gap_table(p: float) -> NDArray[np.uint64]:
         survival = survival * q >> 64
         table.append(min(survival, 2**64 - 1))
     return np.array(table, np.uint64)
+
+
+def gap_guide(table: NDArray[np.uint64]) -> NDArray[np.uint16]:
+    """Return, by the leading bits of a word, how many entries no word that has them reaches.
+
+    The entries above a word are these and the few that follow, which a kernel looks through.
+    """
+    rest = np.uint64(64 - GUIDE_BITS)
+    ends = (np.arange(1, 2**GUIDE_BITS + 1, dtype=np.uint64) << rest) - np.uint64(1)
+    return (GAP_BLOCK - np.searchsorted(table[::-1], ends, side="right")).astype(np.uint16)
 
 
 def settle(values: NDArray[Any]) -> NDArray[Any]:

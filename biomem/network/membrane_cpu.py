@@ -6,6 +6,7 @@ import numpy as np
 
 from biomem.backends.jit import njit
 from biomem.network import tables as t
+from biomem.network.simd_cpu import leak_and_fire
 
 __all__ = ["BLOCK", "integrate"]
 
@@ -25,14 +26,20 @@ TINY = t.TINY
 
 
 @njit(cache=True)
-def integrate(p, c, arrivals, outside, v, current, w, before, held, fired, i, u):
+def integrate(p, c, arrivals, outside, driven, v, current, w, before, held, fired, i, u):
     """Advance the membranes of one population and say who fired.
 
     `p` and `c` are its rows of numbers; `arrivals` and `current` hold both receptors one after the
-    other, `w` is empty without adaptation; `i` and `u` are room for one block.
+    other, `w` is empty without adaptation; `driven` says whether any of `outside` is not 0;
+    `before` is who fired in the tick before; `i` and `u` are room for one block.
     """
-    n = v.shape[0]
-    for first in range(0, n, BLOCK):
+    n, done = v.shape[0], 0
+    if p[SYNAPSE] == JUMP and p[KIND] == LEAKY and p[RESET] != NEXT_TICK and not driven:
+        modes = p[STRICT] != 0, p[RESET] == TO_VALUE, p[RESET] == SUBTRACT
+        tiny = v.dtype.type(TINY)
+        numbers = c[KEEP], c[GAIN], c[V_LEAK], c[I_BIAS], c[ARRIVAL], c[V_TH], c[V_RESET], tiny
+        done = leak_and_fire(v, arrivals, held, fired, numbers, np.int32(p[REFRACTORY]), modes)
+    for first in range(done, n, BLOCK):
         last = min(first + BLOCK, n)
         spikes, own = fired[first:last], w[first:last]
         exc, inh = current[first:last], current[n + first : n + last]
@@ -69,8 +76,6 @@ def integrate(p, c, arrivals, outside, v, current, w, before, held, fired, i, u)
         if current.shape[0]:
             _decay(c[DECAY_EXC], exc)
             _decay(c[DECAY_INH], inh)
-    for k in range(n):
-        before[k] = fired[k]
 
 
 @njit(cache=True)

@@ -1,36 +1,20 @@
-"""Who fires among the sources, and the list of those who fired; for kernels."""
+"""Who fires among the sources; for kernels."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from biomem.backends.jit import njit
+from biomem.backends.simd import positions
 from biomem.engine.random import Stream
-from biomem.engine.random_cpu import words
+from biomem.engine.random_vectors_cpu import draw64
+from biomem.network.layout import GAP_BLOCK, GUIDE_BITS
+from biomem.network.simd_cpu import count_down
 
-__all__ = ["gather", "given", "poisson", "presented"]
+__all__ = ["given", "poisson", "presented"]
 
 NET_POISSON = int(Stream.NET_POISSON)
-EIGHT = 8
-"""Flags looked at in one comparison: the bytes of a 64-bit word."""
-
-
-@njit(cache=True)
-def gather(fired, ids):
-    """Write the numbers of those who fired, ascending; return how many there are."""
-    n, found = fired.shape[0], 0
-    whole = n - n % EIGHT
-    groups = fired[:whole].view(np.uint64)
-    for group in range(groups.shape[0]):
-        if groups[group]:
-            # Written always and kept where it counts: no branch to mispredict.
-            for i in range(EIGHT * group, EIGHT * (group + 1)):
-                ids[found] = i
-                found += np.int64(fired[i])
-    for i in range(whole, n):
-        ids[found] = i
-        found += np.int64(fired[i])
-    return found
+REST = np.uint64(64 - GUIDE_BITS)
 
 
 @njit(cache=True)
@@ -41,33 +25,28 @@ def presented(x, fired):
 
 
 @njit(cache=True)
-def draw_gaps(key, table, unit, b, tick, due, u, gap):
+def draw_gaps(key, table, guide, unit, b, tick, due, u, gap):
     """Draw the ticks to the next spike of those due, -256 where none is so near."""
-    # Two loops: the first has no lookup in it, so several ciphers run in one vector.
+    draw64(u[: due.shape[0]], key, NET_POISSON, unit, due, b, tick)
     for k in range(due.shape[0]):
-        w = words(key, NET_POISSON, unit + due[k], b, tick)
-        u[k] = np.uint64(w[0]) << np.uint64(32) | np.uint64(w[1])
-    for k in range(due.shape[0]):
-        # The entries above u, which descend.
-        longer, step = 0, 128
-        while step:
-            longer += step * (table[longer + step - 1] > u[k])
-            step >>= 1
-        longer += table[longer] > u[k]
-        gap[due[k]] = -256 if longer == 256 else longer + 1
+        # The entries above u, which descend: those that the guide knows of, and a few more.
+        longer = np.int64(guide[u[k] >> REST])
+        while longer < GAP_BLOCK and table[longer] > u[k]:
+            longer += 1
+        gap[due[k]] = -GAP_BLOCK if longer == GAP_BLOCK else longer + 1
 
 
 @njit(cache=True)
-def poisson(key, unit, table, gap, b, tick, fired, ids, u):
+def poisson(key, unit, table, guide, gap, b, tick, fired, ids, u):
     """Count every source's gap down; fire and draw anew where it ends."""
-    for i in range(gap.shape[0]):
-        fired[i] = (gap[i] == 1) | (gap[i] == -1)
-    due = ids[: gather(fired, ids)]
+    for i in range(count_down(gap, fired), gap.shape[0]):
+        barren = gap[i] == -1
+        fired[i] = barren or gap[i] == 1
+        gap[i] = 1 if barren else gap[i] + np.int16(gap[i] < 0) - np.int16(gap[i] > 0)
+    due = ids[: positions(fired, ids)]
     for i in due:
-        fired[i] = gap[i] == 1
-    for i in range(gap.shape[0]):
-        gap[i] += np.int16(gap[i] < 0) - np.int16(gap[i] > 0)
-    draw_gaps(key, table, unit, b, tick + 1, due, u, gap)
+        fired[i] = gap[i] == 0
+    draw_gaps(key, table, guide, unit, b, tick + 1, due, u, gap)
 
 
 @njit(cache=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from biomem.network.coefficients import NeuronCoefficients
 from biomem.network.connect import Convolution
-from biomem.network.layout import GAP_BLOCK, TINY, Layout, ProjectionLayout, fixed
+from biomem.network.layout import GAP_BLOCK, TINY, Layout, ProjectionLayout, fixed, gap_guide
 from biomem.network.neurons import LIF, Izhikevich
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ JUMP, PULSE, CURRENT, CONDUCTANCE = range(1, 5)
 RESETS = ("to_value", "subtract", "none", "next_tick")
 TO_VALUE, SUBTRACT, NONE, NEXT_TICK = range(4)
 
-FORMS = ("csr", "dense", "one_to_one", "convolution", "procedural")
-CSR, DENSE, ONE_TO_ONE, CONVOLUTION, PROCEDURAL = range(5)
+FORMS = ("csr", "dense", "one_to_one", "convolution", "procedural", "bits")
+CSR, DENSE, ONE_TO_ONE, CONVOLUTION, PROCEDURAL, BITS = range(6)
 
 # Columns of `Tables.populations`.
 KIND, SYNAPSE, N, UNIT, OWN, PORT, OWN_CURRENT, OWN_ADAPTIVE, TRACED = range(9)
@@ -44,9 +44,9 @@ PLASTIC, STP, STP_SOURCE, STP_OWN, TRACE_PRE, TRACE_POST, REAL, INCOMING, KEY = 
 (C_IN, HEIGHT, WIDTH, C_OUT, OUT_HEIGHT, OUT_WIDTH, K_HEIGHT, K_WIDTH, STRIDE, PADDING) = range(
     19, 29
 )
-DRAWS, BY_SOURCE = 29, 30
+DRAWS, BY_SOURCE, ROW_BYTES = 29, 30, 31
 
-COLUMNS = 31
+COLUMNS = 32
 
 # Columns of `Tables.learning`.
 KEEP_PRE, KEEP_POST, A_PLUS, A_MINUS, W_MIN, W_MAX = range(6)
@@ -69,6 +69,8 @@ class Tables(NamedTuple):
     indptr : int64 array
         Of every indexed projection, from 0.
     target : uint16 or uint32 array
+    bits : uint8 array
+        In place of targets: of every source a row of bits, the lowest first, one for every target.
     weight : accumulator array
         Of every projection: synapses or their sources, rows of a matrix, or a kernel.
     delay : int32 array
@@ -81,6 +83,8 @@ class Tables(NamedTuple):
     incoming_ptr, incoming_source, incoming_synapse : int64, uint32 and int64 arrays
         Synapses by target, of projections that learn.
     gaps : uint64 array, shape ``(populations, 256)``
+    guides : uint16 array, shape ``(populations, 1024)``
+        Of `gaps`, see `gap_guide`.
     given_tick : int64 array; given_unit : int32 array
         Spikes of spike arrays.
     """
@@ -95,6 +99,7 @@ class Tables(NamedTuple):
     fixed_unit: NDArray[np.float64]
     indptr: NDArray[np.int64]
     target: NDArray[Any]
+    bits: NDArray[np.uint8]
     weight: NDArray[Any]
     delay: NDArray[np.int32]
     real: NDArray[np.float64]
@@ -106,6 +111,7 @@ class Tables(NamedTuple):
     incoming_source: NDArray[np.uint32]
     incoming_synapse: NDArray[np.int64]
     gaps: NDArray[np.uint64]
+    guides: NDArray[np.uint16]
     given_tick: NDArray[np.int64]
     given_unit: NDArray[np.int32]
 
@@ -126,21 +132,26 @@ class _Pile:
         return np.concatenate([*self.parts, np.zeros(0, self.dtype)])
 
 
-def tables_of(net: SpikingNetwork) -> Tables:
-    """Return the tables of a network, made on first use and kept with it."""
-    kept = vars(net).get("_tables")
+def tables_of(net: SpikingNetwork, *, bits: bool = False) -> Tables:
+    """Return the tables of a network, made on first use and kept with it.
+
+    With `bits`, projections whose layout says so are held as bits, else as an index.
+    """
+    name = "_tables_with_bits" if bits else "_tables"
+    kept = vars(net).get(name)
     if kept is None:
-        kept = _tables(net)
-        vars(net)["_tables"] = kept
+        kept = _tables(net, bits)
+        vars(net)[name] = kept
     return kept
 
 
-def _tables(net: SpikingNetwork) -> Tables:
+def _tables(net: SpikingNetwork, bits: bool) -> Tables:
     layout = net.layout
     width = max((p.n for p in layout.populations), default=1)
     piles = {
         "indptr": _Pile(np.int64),
         "target": _Pile(np.uint16 if width <= 2**16 else np.uint32),
+        "bits": _Pile(np.uint8),
         "weight": _Pile(layout.accumulator),
         "delay": _Pile(np.int32),
         "real": _Pile(np.float64),
@@ -152,7 +163,8 @@ def _tables(net: SpikingNetwork) -> Tables:
         "given_unit": _Pile(np.int32),
     }
     populations = [_population_row(net, p, piles) for p in layout.populations]
-    projections = [_projection_row(net, q, piles) for q in layout.projections]
+    projections = [_projection_row(net, q, piles, bits) for q in layout.projections]
+    gaps = np.stack([np.zeros(GAP_BLOCK, np.uint64) if t is None else t for t in net.gap_tables])
     outgoing = [q for numbers in layout.outgoing for q in numbers]
     return Tables(
         order=np.array(layout.order, np.int64),
@@ -168,7 +180,8 @@ def _tables(net: SpikingNetwork) -> Tables:
             [math.ldexp(1.0, layout.populations[q.post].exponent) for q in layout.projections]
         ),
         **_short_term(layout),
-        gaps=np.stack([np.zeros(GAP_BLOCK, np.uint64) if t is None else t for t in net.gap_tables]),
+        gaps=gaps,
+        guides=np.stack([gap_guide(table) for table in gaps]),
         **{name: pile.array() for name, pile in piles.items()},
     )
 
@@ -201,14 +214,16 @@ def _population_row(net: SpikingNetwork, p: Any, piles: dict[str, _Pile]) -> lis
     ]
 
 
-def _projection_row(net: SpikingNetwork, q: ProjectionLayout, piles: dict[str, _Pile]) -> list[int]:
+def _projection_row(
+    net: SpikingNetwork, q: ProjectionLayout, piles: dict[str, _Pile], bits: bool
+) -> list[int]:
     arrays, name, layout = net.weights, q.projection.name, net.layout
     n_pre, post = layout.populations[q.pre].n, layout.populations[q.post]
     row: dict[int, int] = dict.fromkeys(range(COLUMNS), -1)
     row |= {
         PRE: q.pre,
         POST: q.post,
-        FORM: FORMS.index(q.form),
+        FORM: CSR if q.form == "bits" and not bits else FORMS.index(q.form),
         GRADED: int(q.graded),
         TO_PORT: q.port,
         DELAY: q.delay,
@@ -230,7 +245,10 @@ def _projection_row(net: SpikingNetwork, q: ProjectionLayout, piles: dict[str, _
     if indexed or q.plastic >= 0:
         indptr, target = layout.index(q)
         row[INDPTR] = piles["indptr"].add(indptr)
-        if q.form == "csr" or q.plastic >= 0:
+        if row[FORM] == BITS:
+            packed = _packed(indptr, target, post.n)
+            row[SYN_TARGET], row[ROW_BYTES] = piles["bits"].add(packed), packed.shape[1]
+        elif row[FORM] == CSR or q.plastic >= 0:
             row[SYN_TARGET] = piles["target"].add(target)
         if q.plastic >= 0:
             row[INCOMING] = _transpose(indptr, target, post.n, piles)
@@ -252,6 +270,19 @@ def _projection_row(net: SpikingNetwork, q: ProjectionLayout, piles: dict[str, _
     if q.form == "convolution":
         row |= _convolution(q.rule)
     return [row[column] for column in range(COLUMNS)]
+
+
+def _packed(indptr: NDArray[np.int64], target: NDArray[np.int32], n: int) -> NDArray[np.uint8]:
+    """Return a row of bits per source, a hundred megabytes of pairs at a time."""
+    rows = [np.zeros((0, -(-n // 8)), np.uint8)]
+    step = max(1, 10**8 // n)
+    for first in range(0, len(indptr) - 1, step):
+        begins = indptr[first : first + step + 1]
+        pairs = np.zeros((len(begins) - 1, n), bool)
+        source = np.repeat(np.arange(len(pairs)), np.diff(begins))
+        pairs[source, target[begins[0] : begins[-1]]] = True
+        rows.append(np.packbits(pairs, axis=1, bitorder="little"))
+    return np.concatenate(rows)
 
 
 def _convolution(rule: Convolution) -> dict[int, int]:

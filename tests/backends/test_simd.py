@@ -110,3 +110,19 @@ def test_fma_rounds_once(dtype: str) -> None:
     a, c = real(1) + step, real(-1) - 2 * step
     assert _fma(a, a, c) == step * step
     assert a * a + c == 0
+
+
+@njit
+def _positions(flags, out):
+    return simd.positions(flags, out)
+
+
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 200, 1000])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.9, 1.0])
+def test_positions_of_flags(n: int, share: float) -> None:
+    flags = np.random.default_rng(n).random(n) < share
+    # No element more than the flags have: what is written beyond would be seen.
+    room = np.full(n + 8, 7, np.uint32)
+    found = _positions(flags, room[:n])
+    np.testing.assert_array_equal(room[:found], np.flatnonzero(flags))
+    np.testing.assert_array_equal(room[n:], 7)

@@ -322,6 +322,28 @@ def test_a_matrix_and_an_index_give_the_same_bits(stp):
         assert_same(ends[0], other)
 
 
+@pytest.mark.parametrize("reset", ["to_value", "subtract", "none", "next_tick"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_populations_of_whole_vectors_equal_the_reference(dtype, reset):
+    cells = LIF(tau_mem=8e-3, tau_ref=2e-3, reset=reset, strict=reset != "subtract", v_reset=0.1)
+    net = SpikingNetwork(
+        populations=(
+            Population(name="noise", n=150, neuron=Poisson(rate=120.0)),
+            Population(name="cells", n=173, neuron=cells),
+        ),
+        projections=(
+            Projection(pre="noise", post="cells", rule=Bernoulli(p=0.2), weight=0.09),
+            Projection(pre="cells", post="cells", rule=Bernoulli(p=0.1), weight=-0.02, delay=2e-3),
+        ),
+        dtype=dtype,
+    )
+    assert {q.form for q in net.layout.projections} == {"bits"}
+    want = assert_kernel_equals_reference(net, ticks=60, batch=2)
+    assert 0.01 < want["spikes"][..., 150:].mean() < 0.9
+    for chunk in (1, 7):
+        assert_same(outcome(net, "numba", None, 60), outcome(net, "numba", None, 60, chunk=chunk))
+
+
 def test_currents_through_an_index_of_one_weight_equal_the_reference():
     net = SpikingNetwork(
         populations=(

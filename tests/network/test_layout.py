@@ -149,7 +149,9 @@ def test_the_gap_table_is_the_survival_of_a_geometric_law(p):
         (AllToAll(), {}, "dense", "given as a matrix"),
         (OneToOne(), {}, "one_to_one", "one synapse per source"),
         (Bernoulli(p=0.05), {}, "csr", "< 0.2: following an index is faster"),
-        (Bernoulli(p=0.9), {}, "dense", ">= 0.2: adding whole rows is faster"),
+        (Bernoulli(p=0.9), {}, "bits", "one weight per source: a bit per pair"),
+        (Bernoulli(p=0.1), {"weight": Normal()}, "csr", "< 0.2: following an index is faster"),
+        (Bernoulli(p=0.9), {"weight": Normal()}, "dense", ">= 0.2: adding whole rows is faster"),
         (Bernoulli(p=0.9), {"storage": "csr"}, "csr", "asked for"),
         (Bernoulli(p=0.05), {"storage": "dense"}, "dense", "asked for"),
         (Bernoulli(p=0.9), {"stdp": STDP()}, "csr", "state or delay of its own"),
@@ -196,6 +198,7 @@ def test_explain_counts_the_memory():
                 delay=9e-3,
             ),
             Projection(pre="noise", post="cells", name="constant", rule=Bernoulli(p=0.1)),
+            Projection(pre="noise", post="cells", name="few", rule=Bernoulli(p=0.05)),
             Projection(pre="noise", post="cells", name="procedural", rule=Procedural(k=10)),
         ),
     )
@@ -205,9 +208,10 @@ def test_explain_counts_the_memory():
     assert "160 kB" in size["dense"]
     synapses = len(net.weights["csr/target"])
     assert f"{synapses * 10 / 1e3 + 0.808:.3g} kB" in size["csr"]
-    # One weight per source, where all its synapses have the same.
-    synapses = len(net.weights["constant/target"])
-    assert f"{synapses * 2 / 1e3 + 0.8 + 0.808:.3g} kB" in size["constant"]
+    # One weight per source, where all its synapses have the same; a bit per pair, or an index.
+    assert f"{100 * (25 + 8) / 1e3 + 0.808:.3g} kB" in size["constant"]
+    synapses = len(net.weights["few/target"])
+    assert f"{synapses * 2 / 1e3 + 0.8 + 0.808:.3g} kB" in size["few"]
     assert "0 B" in size["procedural"]
     assert lines[-1] == "ring of 10 ticks x 200 ports of int64: 16 kB per stream"
 
