@@ -19,7 +19,7 @@ from biomem.backends import simd_llvm as llvm
 from biomem.backends.jit import njit
 from biomem.engine.random_cpu import words
 
-__all__ = ["LANES", "draw64"]
+__all__ = ["LANES", "draw64", "draw_row64"]
 
 LANES = 8
 """Entities of a vector: a counter's word takes a lane of 64 bits, for its product."""
@@ -72,6 +72,58 @@ def _draw64(typingctx, out, ids, first, batch, tick, high, k0, k1):
 
     u = types.uint64
     return types.intp(out, ids, u, u, u, u, u, u), generate
+
+
+@intrinsic
+def _draw_row64(typingctx, out, entity, first, tick, high, k0, k1):
+    """Fill whole vectors of `out`; return how many blocks were drawn. All numbers are uint64."""
+
+    def generate(context, builder, signature, args):
+        (a_out,) = llvm.Vectors.of(context, builder, signature, args, 1, LANES)
+        entity, first, *rest = (llvm.spread(builder, _WIDE, x) for x in args[1:5])
+        counted = builder.add(first, ir.Constant(_WIDE, list(range(LANES))))
+        low, half = llvm.like(_WIDE, _LOW), llvm.like(_WIDE, 32)
+        pair = builder.lshr(
+            llvm.length(context, builder, signature.args[0], args[0]), llvm.integer(1)
+        )
+        with llvm.whole_vectors(builder, pair, LANES) as (k, done):
+            block = builder.and_(builder.add(counted, llvm.spread(builder, _WIDE, k)), low)
+            w = _encrypt(builder, [entity, block, *rest], list(args[5:]))
+            one = builder.or_(builder.shl(w[0], half), w[1])
+            two = builder.or_(builder.shl(w[2], half), w[3])
+            at = builder.shl(k, llvm.integer(1))
+            for part in range(2):
+                lanes = [
+                    LANES * side + lane for lane in range(4 * part, 4 * part + 4) for side in (0, 1)
+                ]
+                turns = ir.Constant(ir.VectorType(ir.IntType(32), LANES), lanes)
+                a_out.store(builder.shuffle_vector(one, two, turns), at, part)
+        return done
+
+    u = types.uint64
+    return types.intp(out, u, u, u, u, u, u), generate
+
+
+@njit(cache=True)
+def draw_row64(out, key, stream, entity, first, tick):
+    """Fill `out` with 64-bit words of one entity: two of every batch from the first one on.
+
+    Parameters
+    ----------
+    out : uint64 array, shape ``(2 n,)``
+    key, stream, entity, first, tick : integers
+        As `random_cpu.words` takes them, `first` being a batch.
+    """
+    k, t = np.uint64(key), np.uint64(tick)
+    low, half = np.uint64(_LOW), np.uint64(32)
+    high = (np.uint64(stream) << np.uint64(16)) | (t >> half)
+    done = _draw_row64(
+        out, np.uint64(entity), np.uint64(first), t & low, high & low, k & low, k >> half
+    )
+    for i in range(done, out.shape[0] // 2):
+        w = words(key, stream, entity, first + i, tick)
+        out[2 * i] = np.uint64(w[0]) << half | np.uint64(w[1])
+        out[2 * i + 1] = np.uint64(w[2]) << half | np.uint64(w[3])
 
 
 @njit(cache=True)

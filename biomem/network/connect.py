@@ -21,6 +21,7 @@ from biomem.backends import probe
 from biomem.engine.params import Params
 from biomem.engine.random import Rng, Stream, below
 from biomem.errors import ParameterError, require
+from biomem.network.gaps import gap_guide, gap_table, gaps
 
 __all__ = [
     "AllToAll",
@@ -105,6 +106,9 @@ class Explicit(Params):
 class Bernoulli(Params):
     """Every pair with probability `p`, independently.
 
+    Along the targets of a source the gaps between its connections are drawn, not the pairs, so the
+    time this takes grows with the synapses.
+
     Parameters
     ----------
     p : float
@@ -121,9 +125,11 @@ class Bernoulli(Params):
 
     def pattern(self, ends: Ends, rng: Rng) -> Pattern:
         """Return the pattern of one projection."""
+        if self.p == 0:
+            return Pattern(np.zeros(ends.n_pre + 1, np.int64), np.zeros(0, np.int32))
         if ends.n_pre * ends.n_post > COMPILED_ABOVE and probe("numba").available:
-            return _by_compiled_pairs(ends, rng, self.p, self.autapses)
-        return _by_pairs(ends, rng, lambda rows: self.p, self.autapses)
+            return _by_compiled_gaps(ends, rng, self.p, self.autapses)
+        return _by_gaps(ends, rng, self.p, self.autapses)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -369,19 +375,39 @@ def _by_pairs(ends: Ends, rng: Rng, probability, autapses: bool) -> Pattern:
     )
 
 
-def _by_compiled_pairs(ends: Ends, rng: Rng, p: float, autapses: bool) -> Pattern:
-    from biomem.network.connect_cpu import draw_pairs
+def _by_gaps(ends: Ends, rng: Rng, p: float, autapses: bool) -> Pattern:
+    """Walk along every source's targets, drawing how far it is to the next one."""
+    table, draw = gap_table(p), 0
+    rows, place = np.arange(ends.n_pre), np.full(ends.n_pre, -1)
+    sources, targets = [], []
+    while len(rows):
+        w = rng.words(Stream.NET_CONNECT, rows, batch=draw // 2).astype(np.uint64)
+        high, low = w[..., 2 * (draw % 2)], w[..., 2 * (draw % 2) + 1]
+        gap = gaps(table, high << np.uint64(32) | low)
+        place = place + np.abs(gap)
+        inside = place < ends.n_post
+        hit = inside & (gap > 0)
+        if ends.same and not autapses:
+            hit &= place != rows
+        sources.append(rows[hit])
+        targets.append(place[hit])
+        rows, place, draw = rows[inside], place[inside], draw + 1
+    target = np.concatenate(targets).astype(np.int32)
+    return _by_source(np.concatenate(sources), target, ends.n_pre)
 
-    pairs = ends.n_pre * ends.n_post
+
+def _by_compiled_gaps(ends: Ends, rng: Rng, p: float, autapses: bool) -> Pattern:
+    from biomem.network.connect_cpu import draw_by_gaps
+
+    pairs, table = ends.n_pre * ends.n_post, gap_table(p)
     indptr = np.zeros(ends.n_pre + 1, np.int64)
     # Six standard deviations above the mean: room enough but once in a billion.
     room = min(pairs, int(p * pairs + 6 * math.sqrt(p * (1 - p) * pairs)) + 1)
     while True:
         target = np.empty(room, np.int32)
         apart = ends.same and not autapses
-        found = draw_pairs(
-            np.uint64(rng.key), ends.n_pre, ends.n_post, _threshold(p), apart, indptr, target
-        )
+        drawn = table, gap_guide(table), apart, indptr, target
+        found = draw_by_gaps(np.uint64(rng.key), ends.n_pre, ends.n_post, *drawn)
         if found <= room:
             return Pattern(indptr, target[:found])
         room = found

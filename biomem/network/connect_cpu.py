@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from biomem.backends.borrow import borrow
 from biomem.backends.jit import njit
-from biomem.backends.simd import positions
 from biomem.engine.random import BUILD_TICK, Stream
 from biomem.engine.random_cpu import below, words
+from biomem.engine.random_vectors_cpu import LANES, draw_row64
+from biomem.network.gaps import GAP_BLOCK
+from biomem.network.sources_cpu import gap_of
 
-__all__ = ["draw_below", "draw_pairs"]
+__all__ = ["draw_below", "draw_by_gaps", "set_bits"]
 
 NET_CONNECT = int(Stream.NET_CONNECT)
+FEW = 2 * LANES
+"""Words of one vector of ciphers."""
 
 
 @njit(cache=True)
@@ -36,32 +43,39 @@ def draw_below(key, rows, first, n, out):
 
 
 @njit(cache=True)
-def draw_pairs(key, n_pre, n_post, bar, apart, indptr, target):
-    """Connect every pair whose word lies below `bar`; `apart` leaves out a unit with itself.
+def draw_by_gaps(key, n_pre, n_post, table, guide, apart, indptr, target):
+    """Connect pairs by the gaps between them; `apart` leaves out a unit with itself.
 
     Fills `indptr`, and `target` as far as it reaches; returns the number of connections.
     """
-    w = np.empty((4, (n_post + 3) // 4), np.uint32)
-    packed = np.empty(w.shape[1], np.uint32)
-    hits = packed.view(np.bool_)[:n_post]
-    ids = np.empty(n_post, np.uint32)
+    table, guide, indptr, target = borrow((table, guide, indptr, target))
+    # Of what most rows take, in one go; then a few at a time.
+    mean = n_post * (1.0 - np.float64(table[0]) * 2.0**-64) + n_post / GAP_BLOCK
+    most = (np.int64(mean + 2.0 * math.sqrt(mean)) // FEW + 1) * FEW
+    u = np.empty(most, np.uint64)
     found, room = 0, target.shape[0]
     for i in range(n_pre):
-        _four(key, i, 0, w[0], w[1], w[2], w[3])
-        for block in range(w.shape[1]):
-            # Four flags in a word, lowest byte first, as they lie in memory.
-            packed[block] = (
-                np.uint32(w[0, block] < bar)
-                | np.uint32(w[1, block] < bar) << np.uint32(8)
-                | np.uint32(w[2, block] < bar) << np.uint32(16)
-                | np.uint32(w[3, block] < bar) << np.uint32(24)
-            )
-        if apart:
-            hits[i] = False
-        n = positions(hits, ids)
-        if found + n <= room:
-            for j in range(n):
-                target[found + j] = ids[j]
-        found += n
+        place, drawn, own = -1, 0, i if apart else -1
+        while place < n_post:
+            n = most if drawn == 0 else FEW
+            draw_row64(u[:n], key, NET_CONNECT, i, drawn // 2, BUILD_TICK)
+            drawn += n
+            for k in range(n):
+                gap = gap_of(table, guide, u[k])
+                place += abs(gap)
+                if place >= n_post:
+                    break
+                if found < room:
+                    target[found] = place
+                found += (gap > 0) & (place != own)
         indptr[i + 1] = found
     return found
+
+
+@njit(cache=True)
+def set_bits(indptr, target, rows):
+    """Set the bit of every target in its source's row, the lowest of a byte first."""
+    for s in range(rows.shape[0]):
+        row = rows[s]
+        for k in range(indptr[s], indptr[s + 1]):
+            row[target[k] >> 3] |= np.uint8(1 << (target[k] & 7))

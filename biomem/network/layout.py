@@ -39,7 +39,7 @@ from biomem.network.params import MAX_DELAY, Population, Projection, SpikingNetw
 from biomem.network.weights import projection_rng
 from biomem.typing import Array
 
-__all__ = ["Layout", "PopulationLayout", "ProjectionLayout", "gap_table"]
+__all__ = ["Layout", "PopulationLayout", "ProjectionLayout"]
 
 DENSE_ABOVE = 0.20
 """Share of possible synapses from which adding whole rows beats following an index."""
@@ -55,12 +55,6 @@ NEURON_AXES = ("neuron", "port", "current", "adaptive", "traced")
 
 TINY = 1e-30
 """Size below which a decaying value becomes 0: arithmetic on denormal numbers is very slow."""
-
-GAP_BLOCK = 256
-"""Ticks that one draw of a Poisson gap covers."""
-
-GUIDE_BITS = 10
-"""Leading bits of a word by which the search for its gap begins."""
 
 
 class PopulationLayout(NamedTuple):
@@ -458,30 +452,6 @@ class Layout:
 def _refractory(population: Population, dt: float) -> int:
     neuron = population.neuron
     return round(neuron.tau_ref / dt) if isinstance(neuron, LIF) else 0
-
-
-def gap_table(p: float) -> NDArray[np.uint64]:
-    """Return ``q^m 2^64`` for m = 1 ... 256, ``q = 1 - p``: what a gap of more than m ticks means.
-
-    A gap is longer than ``m`` where a 64-bit word lies below entry ``m - 1``. Integers only, so
-    the same on every machine; with `Rng` words, a gap is drawn 256 ticks at a time.
-    """
-    q = round((1.0 - p) * 2**64)
-    survival, table = 1 << 64, []
-    for _ in range(GAP_BLOCK):
-        survival = survival * q >> 64
-        table.append(min(survival, 2**64 - 1))
-    return np.array(table, np.uint64)
-
-
-def gap_guide(table: NDArray[np.uint64]) -> NDArray[np.uint16]:
-    """Return, by the leading bits of a word, how many entries no word that has them reaches.
-
-    The entries above a word are these and the few that follow, which a kernel looks through.
-    """
-    rest = np.uint64(64 - GUIDE_BITS)
-    ends = (np.arange(1, 2**GUIDE_BITS + 1, dtype=np.uint64) << rest) - np.uint64(1)
-    return (GAP_BLOCK - np.searchsorted(table[::-1], ends, side="right")).astype(np.uint16)
 
 
 def settle(values: NDArray[Any]) -> NDArray[Any]:

@@ -36,7 +36,8 @@ from biomem.engine.random import Rng, Stream
 from biomem.engine.work import Work
 from biomem.errors import InputError
 from biomem.network.deliver import deliver, deliver_currents, learn
-from biomem.network.layout import GAP_BLOCK, Layout, PopulationLayout, gap_table
+from biomem.network.gaps import gap_table, gaps
+from biomem.network.layout import Layout, PopulationLayout
 from biomem.network.membrane import integrate
 from biomem.network.params import SpikingNetworkParams
 from biomem.network.weights import check_weights, draw_weights
@@ -376,5 +377,4 @@ def draw_gaps(
     """Return the ticks to the next spike of Poisson sources, or -256 where none is so near."""
     w = Rng(int(key[0])).words(Stream.NET_POISSON, unit + p.unit, tick, stream).astype(np.uint64)
     u = w[..., 0] << np.uint64(32) | w[..., 1]
-    longer = GAP_BLOCK - np.searchsorted(table[::-1], u, side="right")
-    return np.where(longer == GAP_BLOCK, -GAP_BLOCK, longer + 1).astype(np.int16)
+    return gaps(table, u).astype(np.int16)

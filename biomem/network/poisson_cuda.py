@@ -10,7 +10,7 @@ from biomem.engine.random import Stream
 from biomem.engine.random_cuda import words
 from biomem.network import tables as t
 from biomem.network.cuda_cases import drawn, example
-from biomem.network.layout import GAP_BLOCK
+from biomem.network.gaps import GAP_BLOCK
 from biomem.network.model import draw_gaps
 
 __all__ = ["net_poisson"]

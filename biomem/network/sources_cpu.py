@@ -8,10 +8,10 @@ from biomem.backends.jit import njit
 from biomem.backends.simd import positions
 from biomem.engine.random import Stream
 from biomem.engine.random_vectors_cpu import draw64
-from biomem.network.layout import GAP_BLOCK, GUIDE_BITS
+from biomem.network.gaps import GAP_BLOCK, GUIDE_BITS
 from biomem.network.simd_cpu import count_down
 
-__all__ = ["given", "poisson", "presented"]
+__all__ = ["gap_of", "given", "poisson", "presented"]
 
 NET_POISSON = int(Stream.NET_POISSON)
 REST = np.uint64(64 - GUIDE_BITS)
@@ -25,15 +25,21 @@ def presented(x, fired):
 
 
 @njit(cache=True)
+def gap_of(table, guide, u):
+    """Return the trials to the next success by a 64-bit word, or -256 where none is so near."""
+    # The entries above u, which descend: those that the guide knows of, and a few more.
+    longer = np.int64(guide[u >> REST])
+    while longer < GAP_BLOCK and table[longer] > u:
+        longer += 1
+    return -GAP_BLOCK if longer == GAP_BLOCK else longer + 1
+
+
+@njit(cache=True)
 def draw_gaps(key, table, guide, unit, b, tick, due, u, gap):
     """Draw the ticks to the next spike of those due, -256 where none is so near."""
     draw64(u[: due.shape[0]], key, NET_POISSON, unit, due, b, tick)
     for k in range(due.shape[0]):
-        # The entries above u, which descend: those that the guide knows of, and a few more.
-        longer = np.int64(guide[u[k] >> REST])
-        while longer < GAP_BLOCK and table[longer] > u[k]:
-            longer += 1
-        gap[due[k]] = -GAP_BLOCK if longer == GAP_BLOCK else longer + 1
+        gap[due[k]] = gap_of(table, guide, u[k])
 
 
 @njit(cache=True)

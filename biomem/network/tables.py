@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from biomem.network.coefficients import NeuronCoefficients
 from biomem.network.connect import Convolution
-from biomem.network.layout import GAP_BLOCK, TINY, Layout, ProjectionLayout, fixed, gap_guide
+from biomem.network.gaps import GAP_BLOCK, gap_guide
+from biomem.network.layout import TINY, Layout, ProjectionLayout, fixed
 from biomem.network.neurons import LIF, Izhikevich
 
 if TYPE_CHECKING:
@@ -272,17 +273,13 @@ def _projection_row(
     return [row[column] for column in range(COLUMNS)]
 
 
-def _packed(indptr: NDArray[np.int64], target: NDArray[np.int32], n: int) -> NDArray[np.uint8]:
-    """Return a row of bits per source, a hundred megabytes of pairs at a time."""
-    rows = [np.zeros((0, -(-n // 8)), np.uint8)]
-    step = max(1, 10**8 // n)
-    for first in range(0, len(indptr) - 1, step):
-        begins = indptr[first : first + step + 1]
-        pairs = np.zeros((len(begins) - 1, n), bool)
-        source = np.repeat(np.arange(len(pairs)), np.diff(begins))
-        pairs[source, target[begins[0] : begins[-1]]] = True
-        rows.append(np.packbits(pairs, axis=1, bitorder="little"))
-    return np.concatenate(rows)
+def _packed(indptr: NDArray[np.int64], target: NDArray[Any], n: int) -> NDArray[np.uint8]:
+    """Return a row of bits per source."""
+    from biomem.network.connect_cpu import set_bits  # only a compiled kernel takes bits
+
+    rows = np.zeros((len(indptr) - 1, -(-n // 8)), np.uint8)
+    set_bits(indptr, target, rows)
+    return rows
 
 
 def _convolution(rule: Convolution) -> dict[int, int]:

@@ -255,7 +255,7 @@ def _check_pattern(
         )
     if len(target) == 0:
         return
-    rises = np.diff(target.astype(np.int64)) > 0
+    rises = target[1:] > target[:-1]
     rises[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < len(target))] - 1] = True
     if target.min() < 0 or target.max() >= n_post or not rises.all():
         raise ParameterError(

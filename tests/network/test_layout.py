@@ -29,7 +29,8 @@ from biomem.network import (
     TsodyksMarkram,
     Uniform,
 )
-from biomem.network.layout import fixed, gap_table
+from biomem.network.gaps import gap_table
+from biomem.network.layout import fixed
 
 PROBE = LIF(decay=0.0, reset="none", v_th=1e38, synapse=Pulse())
 

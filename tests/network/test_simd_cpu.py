@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from biomem.network.layout import TINY, gap_guide, gap_table
+from biomem.network.gaps import gap_guide, gap_table
+from biomem.network.layout import TINY
 from biomem.network.simd_cpu import add_where, count_down, leak_and_fire
 
 FLOATS = {"float32": np.int32, "float64": np.int64}
