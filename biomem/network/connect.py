@@ -21,7 +21,7 @@ from biomem.backends import probe
 from biomem.engine.params import Params
 from biomem.engine.random import Rng, Stream, below
 from biomem.errors import ParameterError, require
-from biomem.network.gaps import gap_guide, gap_table, gaps
+from biomem.network.gaps import GAP_BLOCK, gap_guide, gap_table, gaps
 
 __all__ = [
     "AllToAll",
@@ -377,21 +377,24 @@ def _by_pairs(ends: Ends, rng: Rng, probability, autapses: bool) -> Pattern:
 
 def _by_gaps(ends: Ends, rng: Rng, p: float, autapses: bool) -> Pattern:
     """Walk along every source's targets, drawing how far it is to the next one."""
-    table, draw = gap_table(p), 0
+    table, block = gap_table(p), 0
     rows, place = np.arange(ends.n_pre), np.full(ends.n_pre, -1)
     sources, targets = [], []
+    # Of half of what a row takes on average, so that few words are drawn in vain.
+    at_once = 1 + int(ends.n_post * (p + 1 / GAP_BLOCK)) // 4
     while len(rows):
-        w = rng.words(Stream.NET_CONNECT, rows, batch=draw // 2).astype(np.uint64)
-        high, low = w[..., 2 * (draw % 2)], w[..., 2 * (draw % 2) + 1]
-        gap = gaps(table, high << np.uint64(32) | low)
-        place = place + np.abs(gap)
-        inside = place < ends.n_post
-        hit = inside & (gap > 0)
+        batch = np.arange(block, block + at_once)
+        w = rng.words(Stream.NET_CONNECT, rows[:, None], batch=batch).astype(np.uint64)
+        w = w.reshape(len(rows), -1, 2)
+        gap = gaps(table, w[..., 0] << np.uint64(32) | w[..., 1])
+        places = place[:, None] + np.cumsum(np.abs(gap), axis=1)
+        hit = (places < ends.n_post) & (gap > 0)
         if ends.same and not autapses:
-            hit &= place != rows
-        sources.append(rows[hit])
-        targets.append(place[hit])
-        rows, place, draw = rows[inside], place[inside], draw + 1
+            hit &= places != rows[:, None]
+        sources.append(np.repeat(rows, hit.sum(axis=1)))
+        targets.append(places[hit])
+        more = places[:, -1] < ends.n_post
+        rows, place, block = rows[more], places[more, -1], block + at_once
     target = np.concatenate(targets).astype(np.int32)
     return _by_source(np.concatenate(sources), target, ends.n_pre)
 
