@@ -473,3 +473,14 @@ def _by_source(source: NDArray[np.int32], target: NDArray[np.int32], n_pre: int)
     order = np.argsort(source, kind="stable")
     counts = np.bincount(source, minlength=n_pre)
     return Pattern(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), target[order])
+
+
+def in_degree(target: NDArray[np.integer], n_post: int) -> NDArray[np.int64]:
+    """Return how many sources reach each target."""
+    if len(target) > COMPILED_ABOVE and target.dtype == np.int32 and probe("numba").available:
+        from biomem.network.connect_cpu import count
+
+        counts = np.zeros(n_post, np.int64)
+        count(target, counts)
+        return counts
+    return np.bincount(target, minlength=n_post)

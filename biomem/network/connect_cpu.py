@@ -14,7 +14,7 @@ from biomem.engine.random_vectors_cpu import LANES, draw_row64
 from biomem.network.gaps import GAP_BLOCK
 from biomem.network.sources_cpu import gap_of
 
-__all__ = ["draw_below", "draw_by_gaps", "set_bits"]
+__all__ = ["count", "draw_below", "draw_by_gaps", "set_bits"]
 
 NET_CONNECT = int(Stream.NET_CONNECT)
 FEW = 2 * LANES
@@ -70,6 +70,13 @@ def draw_by_gaps(key, n_pre, n_post, table, guide, apart, indptr, target):
                 found += (gap > 0) & (place != own)
         indptr[i + 1] = found
     return found
+
+
+@njit(cache=True)
+def count(target, counts):
+    """Count the synapses of every target."""
+    for k in range(target.shape[0]):
+        counts[target[k]] += 1
 
 
 @njit(cache=True)

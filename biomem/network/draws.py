@@ -117,9 +117,9 @@ class Lognormal(Params):
 Distribution = Normal | Uniform | Gamma | Lognormal
 
 
-def draw(what: Any, rng: Rng, stream: Stream, entity: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return one value per entity of a number or of a distribution."""
+def draw(what: Any, rng: Rng, stream: Stream, n: int) -> NDArray[np.float64]:
+    """Return one value for each of `n` entities, of a number or of a distribution."""
     if isinstance(what, Params):
-        return what.values(rng, stream, entity)  # type: ignore[attr-defined]
+        return what.values(rng, stream, np.arange(n))  # type: ignore[attr-defined]
     # A view of one number: a constant of a million synapses takes no memory.
-    return np.broadcast_to(np.float64(what), entity.shape)
+    return np.broadcast_to(np.float64(what), (n,))

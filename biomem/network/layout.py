@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from biomem.engine.params import Params
 from biomem.errors import ParameterError
 from biomem.network.coefficients import NeuronCoefficients, coefficients
-from biomem.network.connect import Convolution, OneToOne, Procedural
+from biomem.network.connect import Convolution, OneToOne, Procedural, in_degree
 from biomem.network.neurons import (
     LIF,
     AdaptiveLIF,
@@ -36,7 +36,7 @@ from biomem.network.neurons import (
     SpikeInput,
 )
 from biomem.network.params import MAX_DELAY, Population, Projection, SpikingNetworkParams
-from biomem.network.weights import projection_rng
+from biomem.network.weights import constant, projection_rng
 from biomem.typing import Array
 
 __all__ = ["Layout", "PopulationLayout", "ProjectionLayout"]
@@ -219,10 +219,9 @@ class Layout:
         given = np.asarray(self.arrays[f"{projection.name}/weight"])
         if f"{projection.name}/target" in self.arrays and projection.stdp is None:
             target = np.asarray(self.arrays[f"{projection.name}/target"])
-            # Decided by the values, not by how they are stored: a checkpoint stores them otherwise.
-            if given.size and (given == given[0]).all():
-                reached = np.bincount(target, minlength=n_post).astype(np.float64)
-                return reached * abs(float(given[0]))
+            size = constant(given)
+            if size is not None:
+                return in_degree(target, n_post).astype(np.float64) * abs(size)
         weight = np.abs(given.astype(np.float64))
         if projection.stdp is not None:
             weight = np.full_like(weight, max(abs(projection.stdp.w_min), projection.stdp.w_max))
@@ -244,8 +243,11 @@ class Layout:
             if isinstance(projection.rule, Procedural):
                 size = abs(float(projection.weight))  # type: ignore[arg-type]
             else:
-                weight = np.abs(np.asarray(self.arrays[f"{projection.name}/weight"]))
-                size = float(weight.mean()) if weight.size else 0.0
+                weight = np.asarray(self.arrays[f"{projection.name}/weight"])
+                size = constant(weight)
+                if size is None:
+                    size = float(np.abs(weight).mean()) if weight.size else 0.0
+                size = abs(size)
             if size and incoming[projection.post] > size * 2.0**14:
                 return np.dtype(np.int64)
         return np.dtype(np.int32)

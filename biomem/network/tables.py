@@ -13,6 +13,7 @@ from biomem.network.connect import Convolution
 from biomem.network.gaps import GAP_BLOCK, gap_guide
 from biomem.network.layout import TINY, Layout, ProjectionLayout, fixed
 from biomem.network.neurons import LIF, Izhikevich
+from biomem.network.weights import constant
 
 if TYPE_CHECKING:
     from biomem.network.model import SpikingNetwork
@@ -259,7 +260,9 @@ def _projection_row(
             weight = matrix
         if q.by_source:
             # A source without synapses has none to take the weight of; any will do.
-            weight = np.append(weight, 0.0)[np.minimum(indptr[:-1], len(weight))]
+            same = constant(weight)
+            weight = np.append(weight, 0.0) if same is None else np.full(1, same)
+            weight = weight[np.minimum(indptr[:-1], len(weight) - 1)]
     if q.delay < 0:
         row[SYN_DELAY] = piles["delay"].add(layout.delays(q.projection))
     if q.graded:

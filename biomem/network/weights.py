@@ -108,22 +108,22 @@ def _of_projection(
         shape = (len(pattern.target),)
         if isinstance(rule, Explicit):
             arrays[f"{name}/weight"] = _given(given, f"{name}/weight")
-    entity = np.arange(int(np.prod(shape)))
+    n = math.prod(shape)
     if f"{name}/weight" not in arrays:
         arrays[f"{name}/weight"] = (
             given[f"{name}/weight"]
             if f"{name}/weight" in given
-            else draw(projection.weight, rng, Stream.NET_WEIGHT, entity).reshape(shape)
+            else draw(projection.weight, rng, Stream.NET_WEIGHT, n).reshape(shape)
         )
     arrays[f"{name}/weight"] = _typed(arrays[f"{name}/weight"], params.dtype)
     if isinstance(projection.delay, Params):
         arrays[f"{name}/delay"] = (
             np.asarray(given[f"{name}/delay"], np.float64)
             if f"{name}/delay" in given
-            else draw(projection.delay, rng, Stream.NET_DELAY, entity)
+            else draw(projection.delay, rng, Stream.NET_DELAY, n)
         )
     if projection.stp is not None and projection.stp.spread > 0:
-        arrays |= _short_term(name, projection.stp, rng, entity, given)
+        arrays |= _short_term(name, projection.stp, rng, n, given)
     return arrays
 
 
@@ -136,9 +136,10 @@ def _typed(values: Array, dtype: str) -> NDArray[Any]:
 
 
 def _short_term(
-    name: str, stp: TsodyksMarkram, rng: Rng, entity: NDArray[np.int64], given: Mapping[str, Array]
+    name: str, stp: TsodyksMarkram, rng: Rng, n: int, given: Mapping[str, Array]
 ) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
+    entity = np.arange(n)
     for part, (field, top) in enumerate((("U", 1.0), ("tau_rec", None), ("tau_facil", None))):
         key = f"{name}/{field}"
         if key in given:
@@ -205,7 +206,7 @@ def check_weights(params: SpikingNetworkParams, arrays: Mapping[str, Array]) -> 
                     f"SpikingNetwork: weights[{projection.name + '/' + part!r}] must lie in "
                     f"[{low}, {high}], got values in [{values.min()}, {values.max()}]"
                 )
-        _check_sign(params, projection, _distinct(weight))
+        _check_sign(params, projection, distinct(weight))
         if projection.stdp is not None:
             _check_bounds(projection, projection.stdp, np.asarray(weight))
     for population in params.populations:
@@ -213,10 +214,18 @@ def check_weights(params: SpikingNetworkParams, arrays: Mapping[str, Array]) -> 
             _check_spikes(population, arrays)
 
 
-def _distinct(values: Array) -> NDArray[Any]:
+def distinct(values: Array) -> NDArray[Any]:
     """Return the values to look at: one, where all are views of one number."""
     given = np.asarray(values)
     return given.reshape(-1)[:1] if given.size and not any(given.strides) else given
+
+
+def constant(values: Array) -> float | None:
+    """Return the number that all values are, or None."""
+    # Decided by the values, not by how they are stored: a checkpoint stores them otherwise.
+    given = distinct(values)
+    same = given.size > 0 and bool((given == given.flat[0]).all())
+    return float(given.flat[0]) if same else None
 
 
 def _check_numbers(key: str, values: Array, shape: tuple[int, ...]) -> None:
@@ -224,7 +233,7 @@ def _check_numbers(key: str, values: Array, shape: tuple[int, ...]) -> None:
         raise ParameterError(
             f"SpikingNetwork: weights[{key!r}] must have shape {shape}, got {tuple(values.shape)}"
         )
-    if np.isfinite(_distinct(values)).all():
+    if np.isfinite(distinct(values)).all():
         return
     bad = ~np.isfinite(np.asarray(values))
     if bad.any():

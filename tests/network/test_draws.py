@@ -16,7 +16,7 @@ N = 40_000
 
 
 def values(what, seed=0):
-    return draw(what, Rng(seed), Stream.NET_WEIGHT, np.arange(N))
+    return draw(what, Rng(seed), Stream.NET_WEIGHT, N)
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,5 @@ def test_entities_and_seeds_have_values_of_their_own():
     a, b = values(Uniform()), values(Uniform(), seed=1)
     assert len(np.unique(a)) > N - 5
     assert abs(np.corrcoef(a, b)[0, 1]) < 4 / math.sqrt(N)
-    some = draw(Uniform(), Rng(0), Stream.NET_WEIGHT, np.array([7, 3]))
+    some = Uniform().values(Rng(0), Stream.NET_WEIGHT, np.array([7, 3]))
     np.testing.assert_array_equal(some, a[[7, 3]])

@@ -30,6 +30,7 @@ from biomem.network import (
     TsodyksMarkram,
     Uniform,
 )
+from biomem.network.weights import constant
 
 
 def net(weights=None, *, sign="any", neuron=LIF(), **changes):  # noqa: B008 - frozen
@@ -205,3 +206,19 @@ def test_given_spikes_may_be_plain_lists():
 
     spikes = Simulator(given([0.0, 2e-3], [2, 1])).run(ticks=3)["spikes"][:, 0]
     np.testing.assert_array_equal(np.argwhere(spikes), [[0, 2], [2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("values", "number"),
+    [
+        (np.broadcast_to(np.float32(0.25), (5,)), 0.25),
+        (np.full((2, 3), -1.5), -1.5),
+        (np.array([1.0, 2.0]), None),
+        (np.zeros(0), None),
+        (np.broadcast_to(0.0, (0, 4)), None),
+        (np.array([np.nan, np.nan]), None),
+    ],
+    ids=str,
+)
+def test_one_number_is_told_by_the_values_not_by_how_they_are_stored(values, number):
+    assert constant(values) == number
