@@ -119,9 +119,10 @@ def test_seconds_per_second(n: int, p: float, dt: float, benchmark: Any, one_thr
     if benchmark.stats:
         least = benchmark.stats.stats.min
         events = done / 3 / least
-        # A synapse is an index of two bytes, and a sum of four read and written; the weights are
-        # one per source.
-        share = events * (2 + 8) / bandwidth()
+        # A synapse is an index of two bytes and a sum of four read and written, or, as bits, its
+        # part of a row, while the sums stay in registers; the weights are one per source.
+        bits = net.layout.projections[-1].form == "bits"
+        share = events * (1 / (8 * p) if bits else 2 + 8) / bandwidth()
         print(
             f"\n{n} neurons, {p:.0%}, {dt * 1e3:g} ms: {least / seconds:.4f} s/s, "
             f"{events / 1e6:.0f} M synaptic events/s, {share:.0%} of the copy bandwidth"
