@@ -113,30 +113,40 @@ def _learn(net, number, state, b, spikes):
 
 
 @njit(cache=True)
-def _stream(net, state, b, xs, tick, spikes, traces):
-    """Advance one stream over a chunk."""
-    units = max(1, spikes.shape[2])
-    room = (
-        np.empty(state.v.shape[1], state.v.dtype),
-        np.empty(units, np.uint32),
-        np.empty(units, np.uint64),
-        np.empty((2, BLOCK), state.v.dtype),
-    )
-    _ticks(net, state, b, xs, tick, spikes, traces, room)
+def _clear(x):
+    # A loop: a slice that is assigned to compiles the text of its errors too, for a second.
+    for i in range(x.shape[0]):
+        x[i] = 0
 
 
 @njit(cache=True)
-def _ticks(net, state, b, xs, tick, spikes, traces, room):
+def _driven(net):
+    """Tell whether any currents come from outside."""
+    for p in net.populations:
+        if p[KIND] == CURRENTS:
+            return True
+    return False
+
+
+@njit(cache=True)
+def _copy(x, out):
+    for i in range(x.shape[0]):
+        out[i] = x[i]
+
+
+@njit(cache=True)
+def _stream(net, state, b, xs, tick, spikes, traces, room):
+    """Advance one stream over a chunk; `room` is scratch memory, of any content."""
     net, state, xs, spikes, traces = borrow((net, state, xs, spikes, traces))
     outside, ids, u, room = borrow(room)
     ring = state.ring[b]
-    driven = bool((net.populations[:, KIND] == CURRENTS).any())
-    outside[:] = 0
+    driven = _driven(net)
+    _clear(outside)
     for k in range(xs.shape[0]):
         now = tick + k
         arrivals = ring[now % ring.shape[0]]
         if driven:
-            outside[:] = 0
+            _clear(outside)
         for number in net.order:
             p = net.populations[number]
             fired = spikes[k, b, p[UNIT] : p[UNIT] + p[N]]
@@ -174,22 +184,25 @@ def _ticks(net, state, b, xs, tick, spikes, traces, room):
                 _learn(net, q, state, b, spikes[k, b])
         for p in net.populations:
             if p[TRACED] >= 0:
-                traces[k, b, p[TRACED] : p[TRACED] + p[N]] = state.v[b, p[OWN] : p[OWN] + p[N]]
+                v = state.v[b, p[OWN] : p[OWN] + p[N]]
+                _copy(v, traces[k, b, p[TRACED] : p[TRACED] + p[N]])
     if xs.shape[0]:
         for p in net.populations:
             if p[KIND] >= LEAKY:
-                state.fired[b, p[OWN] : p[OWN] + p[N]] = spikes[-1, b, p[UNIT] : p[UNIT] + p[N]]
+                last = spikes[xs.shape[0] - 1, b, p[UNIT] : p[UNIT] + p[N]]
+                _copy(last, state.fired[b, p[OWN] : p[OWN] + p[N]])
 
 
 @njit(cache=True, parallel=True)
 def _streams(net, state, xs, tick, spikes, traces):
     for b in prange(xs.shape[1]):
-        _stream(net, state, b, xs, tick, spikes, traces)
-
-
-@njit(cache=True)
-def _one(net, state, xs, tick, spikes, traces):
-    _stream(net, state, 0, xs, tick, spikes, traces)
+        room = (
+            np.empty(state.v.shape[1], state.v.dtype),
+            np.empty(spikes.shape[2], np.uint32),
+            np.empty(spikes.shape[2], np.uint64),
+            np.empty((2, BLOCK), state.v.dtype),
+        )
+        _stream(net, state, np.int64(b), xs, tick, spikes, traces, room)
 
 
 def scan(
@@ -203,6 +216,13 @@ def scan(
     if model.Input is None:
         # Of one dtype with the network, or the kernel would be compiled once more.
         xs = np.empty((ticks, batch, 0), model.params.dtype)
-    run = _one if batch == 1 else _streams
-    run(t.tables_of(model, bits=True), state, xs, tick, spikes, traces)
+    args = xs, tick, spikes, traces
+    tables = t.tables_of(model, bits=True)
+    if batch == 1:
+        units, dtype = sizes["unit"], model.params.dtype
+        ids, words = np.empty(units, np.uint32), np.empty(units, np.uint64)
+        room = np.empty(sizes["neuron"], dtype), ids, words, np.empty((2, BLOCK), dtype)
+        _stream(tables, state, 0, *args, room)
+    else:
+        _streams(tables, state, *args)
     return state, SpikingNetworkOutput(spikes, traces)

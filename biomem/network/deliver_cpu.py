@@ -9,7 +9,7 @@ import numpy as np
 
 from biomem.backends.jit import njit
 from biomem.engine.random import BUILD_TICK, Stream
-from biomem.engine.random_cpu import below, words
+from biomem.engine.random_vectors_cpu import LANES, draw_row64
 from biomem.network import tables as t
 from biomem.network.simd_cpu import add_where
 
@@ -120,18 +120,17 @@ def _convolve(q, kernel, sums, ids):
 @njit(cache=True)
 def _draw(key, k, weight, sums, ids):
     """Draw the targets of every spike anew."""
-    n = np.uint64(sums.shape[0])
+    n, half, low = np.uint64(sums.shape[0]), np.uint64(32), np.uint64(0xFFFFFFFF)
+    # Four words a cipher; whole vectors of ciphers, the last of them partly in vain.
+    vectors = (k + 4 * LANES - 1) // (4 * LANES)
+    u = np.empty(2 * LANES * vectors, np.uint64)
     for s in ids:
-        for block in range((k + 3) // 4):
-            w = words(key, NET_CONNECT, s, block, BUILD_TICK)
-            left = k - 4 * block
-            sums[below(w[0], n)] += weight
-            if left > 1:
-                sums[below(w[1], n)] += weight
-            if left > 2:
-                sums[below(w[2], n)] += weight
-            if left > 3:
-                sums[below(w[3], n)] += weight
+        draw_row64(u, key, NET_CONNECT, s, 0, BUILD_TICK)
+        for j in range(k // 2):
+            sums[np.int64((u[j] >> half) * n >> half)] += weight
+            sums[np.int64((u[j] & low) * n >> half)] += weight
+        if k % 2:
+            sums[np.int64((u[k // 2] >> half) * n >> half)] += weight
     return ids.shape[0] * k
 
 
