@@ -122,10 +122,10 @@ def _clear(x):
 @njit(cache=True)
 def _driven(net):
     """Tell whether any currents come from outside."""
+    found = 0
     for p in net.populations:
-        if p[KIND] == CURRENTS:
-            return True
-    return False
+        found += p[KIND] == CURRENTS
+    return found > 0
 
 
 @njit(cache=True)
