@@ -99,6 +99,55 @@ def test_a_read_only_package_is_cached_where_numba_was_told(tmp_path) -> None:
     assert list(tmp_path.rglob("*.nbi"))
 
 
+TWO_FORMS = """
+import numpy as np
+from biomem.backends.jit import njit
+from biomem.engine.random_cpu import below
+
+@njit
+def outer(word, n):
+    return below(word, n) + 1
+
+word, n = np.uint32(3_000_000_000), 1000
+called = outer(word, n)
+forms = [[below._cache_misses.total(), below._cache_hits.total()]]
+direct = [below(word, n), below(word, n)]
+forms.append([below._cache_misses.total(), below._cache_hits.total()])
+print([int(called), *map(int, direct)], forms, len(below.overloads))
+"""
+
+
+def test_a_kernel_called_by_another_gets_its_entry_point_when_python_calls_it(tmp_path) -> None:
+    def run() -> str:
+        environment = {"NUMBA_CACHE_DIR": str(tmp_path), "PATH": ""}
+        command = [sys.executable, "-c", TWO_FORMS]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    value = 3_000_000_000 * 1000 >> 32
+    values = [value + 1, value, value]
+    assert run() == f"{values} [[1, 0], [2, 0]] 1"
+    assert run() == f"{values} [[0, 1], [0, 2]] 1"
+
+
+def test_a_kernel_that_python_called_first_serves_other_kernels_too(tmp_path) -> None:
+    script = (
+        "import numpy as np; from biomem.backends.jit import njit;"
+        "from biomem.engine.random_cpu import below;"
+        "below(np.uint32(5), 3); compiled = dict(below.overloads);"
+        "njit(lambda w, n: below(w, n))(np.uint32(5), 3);"
+        "print(compiled == below.overloads, len(compiled))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"NUMBA_CACHE_DIR": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "True 1"
+
+
 def test_old_caches_of_other_contents_are_removed_and_new_ones_kept(tmp_path) -> None:
     import os
 
