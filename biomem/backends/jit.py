@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from numba.core import caching, config, sigutils
+from numba.core import caching, config, sigutils, types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 
@@ -74,6 +74,8 @@ class Kernel(CPUDispatcher):
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """Compile for a function that calls this one; numba asks for it as it infers types."""
+        args = tuple(_plain(type_) for type_ in args)
+        kws = {name: _plain(type_) for name, type_ in kws.items()}
         with global_compiler_lock:
             before, self.inner = self.inner, True
             try:
@@ -100,6 +102,14 @@ class Kernel(CPUDispatcher):
         flags.no_cfunc_wrapper = True
         flags.no_cpython_wrapper = self.inner
         return flags
+
+
+def _plain(type_: Any) -> Any:
+    """Return the type of all integers in place of the type of one, which numba makes of a constant.
+
+    A function would be compiled once more for every constant that it is called with.
+    """
+    return types.unliteral(type_) if isinstance(type_, types.IntegerLiteral) else type_
 
 
 def _has_entry(compiled: Any) -> bool:
