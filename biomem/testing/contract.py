@@ -207,8 +207,11 @@ class _Suite:
             return "no threaded kernel"
         import numba
 
-        most = numba.get_num_threads()
+        from biomem.backends import threads
+
+        most, worth = numba.get_num_threads(), threads.WORTH_A_THREAD
         ends = []
+        threads.WORTH_A_THREAD = 1
         try:
             for n in (1, min(2, most)):
                 numba.set_num_threads(n)
@@ -216,6 +219,7 @@ class _Suite:
                 ends.append((self.outputs(sim), persistent(sim)))
         finally:
             numba.set_num_threads(most)
+            threads.WORTH_A_THREAD = worth
         _same(ends[0][0], ends[1][0], "outputs depend on the number of threads")
         _same(ends[0][1], ends[1][1], "the state depends on the number of threads")
         return "" if most > 1 else "only one thread here"

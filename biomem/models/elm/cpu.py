@@ -7,7 +7,7 @@ of one pass over all synapses and branches. Where more channels speak than there
 sums per branch are projected instead; which of the two is cheaper is decided row by row, so a
 result depends neither on the chunk nor on whether the input came dense or as events.
 
-Streams run in parallel; each is computed by one thread from its own arrays, so the number of
+Streams may run in parallel; each is computed by one thread from its own arrays, so the number of
 threads changes no bit. Tables are computed in float64 and rounded once.
 """
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import prange
 
 from biomem.backends.jit import njit
 from biomem.backends.simd import (
@@ -30,6 +29,7 @@ from biomem.backends.simd import (
     scale,
     silu,
 )
+from biomem.backends.threads import spread
 from biomem.models.elm.model import UPDATE_BOUND, decay_branch
 from biomem.models.elm.simd_cpu import bound
 
@@ -264,9 +264,9 @@ def _stream(tables, trace, projected, memory, xs, picks, scales, indptr, b, ys):
     trace[:] = received[first_width : first_width + n_branches] if joined else own
 
 
-@njit(cache=True, parallel=True)
-def _scan(tables, trace, projected, memory, xs, picks, scales, indptr, ys):
-    for b in prange(len(memory)):
+@njit(cache=True, nogil=True)
+def _scan(tables, trace, projected, memory, xs, picks, scales, indptr, ys, start, stop):
+    for b in range(start, stop):
         _stream(tables, trace[b], projected[b], memory[b], xs, picks, scales, indptr, b, ys)
 
 
@@ -279,7 +279,12 @@ def scan(
     xs = np.ascontiguousarray(xs)
     ys = np.empty((*xs.shape[:2], model.params.n_outputs), xs.dtype)
     none = np.empty(0, np.int32), np.empty(0, xs.dtype), np.empty(0, np.int64)
-    _scan(tables_of(model), *state, xs, *none, ys)
+    tables = tables_of(model)
+
+    def run(start: int, stop: int) -> None:
+        _scan(tables, *state, xs, *none, ys, start, stop)
+
+    spread(run, xs.shape[1], model.work(state, *xs.shape[:2]).macs)
     return state, ys
 
 
@@ -293,5 +298,9 @@ def scan_events(
     scales = events.values.astype(tables.decay.dtype)
     ys = np.empty((*events.shape, model.params.n_outputs), scales.dtype)
     none = np.empty((0, 0, 0), scales.dtype)
-    _scan(tables, *state, none, picks, scales, indptr, ys)
+
+    def run(start: int, stop: int) -> None:
+        _scan(tables, *state, none, picks, scales, indptr, ys, start, stop)
+
+    spread(run, events.shape[1], model.work(state, *events.shape).macs)
     return state, ys

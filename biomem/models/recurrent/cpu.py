@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import prange
 
 from biomem.backends.jit import njit
+from biomem.backends.threads import spread
 from biomem.models.recurrent.model import LeakyNetworkOutput
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ def _add_product(x, matrix, out):
         j += 1
 
 
-@njit(cache=True, parallel=True)
-def _scan(state, xs, recurrent, drive, bias, slope, readout, offset, hs, ys):
-    for b in prange(xs.shape[1]):
+@njit(cache=True, nogil=True)
+def _scan(state, xs, recurrent, drive, bias, slope, readout, offset, hs, ys, start, stop):
+    for b in range(start, stop):
         h = state[b]
         for t in range(xs.shape[0]):
             new = hs[t, b]
@@ -61,16 +61,11 @@ def scan(
     matrices = (model.recurrent, model.input, model.bias)
     recurrent, drive, bias = (np.ascontiguousarray(m) for m in matrices)
     readout = np.ascontiguousarray(model.readout)
-    _scan(
-        state.h,
-        xs,
-        recurrent,
-        drive,
-        bias,
-        dtype.type(p.slope),
-        readout,
-        np.ascontiguousarray(model.readout_bias),
-        hs,
-        ys,
-    )
+    weights = (recurrent, drive, bias, dtype.type(p.slope), readout)
+    offset = np.ascontiguousarray(model.readout_bias)
+
+    def run(start: int, stop: int) -> None:
+        _scan(state.h, xs, *weights, offset, hs, ys, start, stop)
+
+    spread(run, xs.shape[1], model.work(state, *xs.shape[:2]).macs)
     return state, LeakyNetworkOutput(ys.reshape(*ys.shape[:2], p.n_heads, p.n_outputs), hs)

@@ -22,13 +22,13 @@ import numpy as np
 from biomem.backends import to_numpy
 from biomem.backends.jit import njit
 from biomem.backends.simd_tiles import dots, lane_sum, tile
+from biomem.backends.threads import spread
 from biomem.models.wave_rnn.cpu import (
     advance,
     close_rings,
     copy,
     correlate_rows,
     load,
-    spread,
     unpack,
 )
 from biomem.models.wave_rnn.packing_cpu import RELU, TANH, Plan, Taps, plan_of, taps_of

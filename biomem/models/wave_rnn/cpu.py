@@ -8,20 +8,15 @@ thread: the bits of a run do not depend on them.
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 
 from biomem.backends.jit import njit
 from biomem.backends.simd import fma
 from biomem.backends.simd_tiles import dots, lane_sum, tile
+from biomem.backends.threads import spread
 from biomem.models.wave_rnn.model import WaveRNN, WaveRNNOutput, WaveRNNState
 from biomem.models.wave_rnn.packing_cpu import RELU, TANH, plan_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = [
     "activate",
@@ -32,15 +27,11 @@ __all__ = [
     "drive_row",
     "load",
     "scan",
-    "spread",
     "unpack",
 ]
 
 HISTORY = 4
 """States kept before they are read out together, so that each readout weight is loaded once."""
-
-WORTH_A_THREAD = 2_000_000
-"""Multiply-adds below which starting a second thread costs more than it saves."""
 
 
 @njit(cache=True, nogil=True)
@@ -273,21 +264,6 @@ def _scan_dense(plan, state, xs, tick, y, recorded, start, stop):
     last = (xs.shape[0] % 2) * batch * size
     for b in range(batch):
         unpack(history, last + b * size, rings, state[start + b])
-
-
-def spread(run: Callable[[int, int], None], count: int, multiply_adds: float) -> None:
-    """Call ``run(start, stop)`` over all of ``range(count)``, on several threads where it pays.
-
-    Python threads around kernels that release the lock, since numba's own need a threading layer
-    that not every platform has.
-    """
-    threads = int(min(numba.get_num_threads(), count, max(1.0, multiply_adds / WORTH_A_THREAD)))
-    if threads <= 1:
-        run(0, count)
-        return
-    cuts = [count * i // threads for i in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(run, cuts[:-1], cuts[1:]))
 
 
 def scan(

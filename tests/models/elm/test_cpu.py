@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from biomem.backends import threads
 from biomem.engine.scan import loop
 from biomem.engine.simulator import Simulator
 from biomem.models.elm import ELM, ELMState, Events, cpu
@@ -88,16 +89,15 @@ def test_the_simulator_runs_events_to_the_bits_of_the_array(dtype: str) -> None:
     np.testing.assert_array_equal(sim.run(events)["y"], want)
 
 
-def test_streams_do_not_see_each_other_nor_the_threads() -> None:
+def test_streams_do_not_see_each_other_nor_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "WORTH_A_THREAD", 1)
     model = build("joined", "float32")
     xs = mixed(model, 40, 5)
-    most = numba.get_num_threads()
-    try:
-        numba.set_num_threads(1)
-        _, one = cpu.scan(model, model.init_state(5), xs, 0)
-    finally:
-        numba.set_num_threads(most)
-    _, many = cpu.scan(model, model.init_state(5), xs, 0)
+    ends = []
+    for n in (1, 3):
+        monkeypatch.setattr(numba, "get_num_threads", lambda n=n: n)
+        ends.append(cpu.scan(model, model.init_state(5), xs, 0)[1])
+    one, many = ends
     np.testing.assert_array_equal(one, many)
     for b in range(5):
         _, alone = cpu.scan(model, model.init_state(1), xs[:, b : b + 1], 0)

@@ -6,7 +6,8 @@ import numba
 import numpy as np
 import pytest
 
-from biomem.models.wave_rnn import WaveRNN, bptt_cpu, cpu
+from biomem.backends import threads
+from biomem.models.wave_rnn import WaveRNN, bptt_cpu
 
 
 def network(**changes: object) -> WaveRNN:
@@ -96,12 +97,12 @@ def test_any_number_of_ticks_and_streams(ticks: int, rng: np.random.Generator) -
 
 
 def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
-    monkeypatch.setattr(cpu, "WORTH_A_THREAD", 1)
+    monkeypatch.setattr(threads, "WORTH_A_THREAD", 1)
     model, kept = network(activation="relu"), np.arange(6)
     xs, h = rng.normal(size=(6, 11, 2)), rng.normal(size=(11, 5, 11))
     found = []
-    for threads in (1, 2, 5):
-        monkeypatch.setattr(numba, "get_num_threads", lambda n=threads: n)
+    for n in (1, 2, 5):
+        monkeypatch.setattr(numba, "get_num_threads", lambda n=n: n)
         outputs, last, trace = bptt_cpu.forward(model, h, xs, kept, trace=True)
         assert trace is not None
         found.append(bptt_cpu.backward(trace, outputs, last, with_x=True))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from biomem.backends import threads
 from biomem.engine.random import Rng
 from biomem.engine.scan import loop
 from biomem.models.wave_rnn import WaveRNN, WaveRNNOutput, WaveRNNState, cpu
@@ -114,12 +115,12 @@ def test_a_stream_has_the_same_bits_alone_and_in_a_batch(tie: str) -> None:
 
 
 def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu, "WORTH_A_THREAD", 1)
+    monkeypatch.setattr(threads, "WORTH_A_THREAD", 1)
     model = WaveRNN(n_units=30, n_channels=5, init_u="random", n_outputs=3)
     xs = inputs(model, 9, 5)
     ends = []
-    for threads in (1, 3):
-        monkeypatch.setattr(numba, "get_num_threads", lambda n=threads: n)
+    for n in (1, 3):
+        monkeypatch.setattr(numba, "get_num_threads", lambda n=n: n)
         ends.append(cpu.scan(model, start(model, 5), xs, 0))
     np.testing.assert_array_equal(ends[0][0].h, ends[1][0].h)
     np.testing.assert_array_equal(ends[0][1].y, ends[1][1].y)
