@@ -1,9 +1,8 @@
 """Compiled scan of spiking networks: whole chunks, touching only the synapses of what fired.
 
-Membranes move in passes over blocks that stay in the first-level cache, each pass a plain loop the
-compiler turns into vector code; what fired is gathered into a list, and every spike walks its row.
-Streams run in parallel. Sums at the ports are of integers, so neither their order nor the number
-of threads changes a bit.
+Neurons and sources move in passes of vector code; what fired is gathered into a list, and every
+spike walks its row of synapses. Streams may run in parallel. Sums at the ports are of integers, so
+neither their order nor the number of threads changes a bit.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import prange
 
 from biomem.backends.borrow import borrow
 from biomem.backends.jit import njit
 from biomem.backends.simd import positions
+from biomem.backends.threads import spread
 from biomem.network import tables as t
 from biomem.network.deliver_cpu import deliver_currents, deliver_each, deliver_rows, learn
 from biomem.network.membrane_cpu import BLOCK, integrate
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["scan"]
 
-SPIKES, CURRENTS, POISSON, ARRAY = t.SPIKES, t.CURRENTS, t.POISSON, t.ARRAY
+SPIKES, CURRENTS, POISSON = t.SPIKES, t.CURRENTS, t.POISSON
 LEAKY = t.LEAKY
 KIND, N, UNIT, OWN, PORT, TRACED = t.KIND, t.N, t.UNIT, t.OWN, t.PORT, t.TRACED
 OWN_CURRENT, OWN_ADAPTIVE = t.OWN_CURRENT, t.OWN_ADAPTIVE
@@ -49,7 +48,39 @@ PLASTIC, STP, TRACE_PRE, TRACE_POST, INCOMING = (
 )
 
 
+OPERATIONS = 4
+"""Multiply-adds of a unit and tick, roughly: what decides whether streams are worth a thread."""
+
+# What is inlined by force stands at one place of the tick. Called, it would take the hundreds of
+# numbers that describe a network's arrays one by one.
+
+
+@njit(cache=True, forceinline=True)
+def _present(net, number, state, b, x, now, fired, ids, u):
+    """Say who fires in one population of sources."""
+    p = net.populations[number]
+    if p[KIND] == SPIKES:
+        presented(x[p[OWN] : p[OWN] + p[N]], fired)
+    elif p[KIND] == POISSON:
+        gap = state.gap[b, p[OWN] : p[OWN] + p[N]]
+        table, guide = net.gaps[number], net.guides[number]
+        poisson(state.key[0], p[UNIT], table, guide, gap, b, now, fired, ids, u)
+    else:
+        ticks = net.given_tick[p[GIVEN] : p[GIVEN_END]]
+        given(ticks, net.given_unit[p[GIVEN] : p[GIVEN_END]], now, fired)
+
+
 @njit(cache=True)
+def _drive(net, outgoing, x, outside):
+    """Send one population's currents to all that it drives."""
+    for number in outgoing:
+        q = net.projections[number]
+        to = net.populations[q[POST]]
+        out = outside[to[OWN] : to[OWN] + to[N]]
+        deliver_currents(q, net.indptr, net.target, net.graded, x, out)
+
+
+@njit(cache=True, forceinline=True)
 def _neurons(net, number, state, b, arrivals, outside, driven, before, fired, room):
     """Advance one population of neurons: hand its rows to the compiled equations."""
     p = net.populations[number]
@@ -74,7 +105,7 @@ def _neurons(net, number, state, b, arrivals, outside, driven, before, fired, ro
     )
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _deliver(net, number, state, b, ring, ids, now):
     """Send the spikes of one population through one projection; count the synapses passed."""
     q = net.projections[number]
@@ -134,75 +165,51 @@ def _copy(x, out):
         out[i] = x[i]
 
 
-@njit(cache=True)
-def _stream(net, state, b, xs, tick, spikes, traces, room):
-    """Advance one stream over a chunk; `room` is scratch memory, of any content."""
+@njit(cache=True, nogil=True)
+def _streams(net, state, xs, tick, spikes, traces, room, start, stop):
+    """Advance some of the streams over a chunk; `room` is scratch memory, of any content."""
     net, state, xs, spikes, traces = borrow((net, state, xs, spikes, traces))
     outside, ids, u, room = borrow(room)
-    ring = state.ring[b]
     driven = _driven(net)
     _clear(outside)
-    for k in range(xs.shape[0]):
-        now = tick + k
-        arrivals = ring[now % ring.shape[0]]
-        if driven:
-            _clear(outside)
-        for number in net.order:
-            p = net.populations[number]
-            fired = spikes[k, b, p[UNIT] : p[UNIT] + p[N]]
-            outgoing = net.outgoing[net.outgoing_ptr[number] : net.outgoing_ptr[number + 1]]
-            kind = p[KIND]
-            if kind == CURRENTS:
-                x = xs[k, b, p[OWN] : p[OWN] + p[N]]
-                for q in outgoing:
-                    to = net.populations[net.projections[q, POST]]
-                    out = outside[to[OWN] : to[OWN] + to[N]]
-                    deliver_currents(net.projections[q], net.indptr, net.target, net.graded, x, out)
-                continue
-            if kind == SPIKES:
-                presented(xs[k, b, p[OWN] : p[OWN] + p[N]], fired)
-            elif kind == POISSON:
-                gap = state.gap[b, p[OWN] : p[OWN] + p[N]]
-                table, guide = net.gaps[number], net.guides[number]
-                poisson(state.key[0], p[UNIT], table, guide, gap, b, now, fired, ids, u)
-            elif kind == ARRAY:
-                ticks = net.given_tick[p[GIVEN] : p[GIVEN_END]]
-                given(ticks, net.given_unit[p[GIVEN] : p[GIVEN_END]], now, fired)
-            else:
-                if k > 0:
-                    before = spikes[k - 1, b, p[UNIT] : p[UNIT] + p[N]]
+    for b in range(start, stop):
+        ring = state.ring[b]
+        for k in range(xs.shape[0]):
+            now = tick + k
+            arrivals = ring[now % ring.shape[0]]
+            if driven:
+                _clear(outside)
+            for number in net.order:
+                p = net.populations[number]
+                fired = spikes[k, b, p[UNIT] : p[UNIT] + p[N]]
+                outgoing = net.outgoing[net.outgoing_ptr[number] : net.outgoing_ptr[number + 1]]
+                if p[KIND] == CURRENTS:
+                    _drive(net, outgoing, xs[k, b, p[OWN] : p[OWN] + p[N]], outside)
+                    continue
+                if p[KIND] < LEAKY:
+                    _present(net, number, state, b, xs[k, b], now, fired, ids, u)
                 else:
                     before = state.fired[b, p[OWN] : p[OWN] + p[N]]
-                _neurons(net, number, state, b, arrivals, outside, driven, before, fired, room)
-            if len(outgoing):
-                n = positions(fired, ids)
-                if n:
-                    for q in outgoing:
-                        _deliver(net, q, state, b, ring, ids[:n], now)
-        for q in range(net.projections.shape[0]):
-            if net.projections[q, PLASTIC] >= 0:
-                _learn(net, q, state, b, spikes[k, b])
-        for p in net.populations:
-            if p[TRACED] >= 0:
-                v = state.v[b, p[OWN] : p[OWN] + p[N]]
-                _copy(v, traces[k, b, p[TRACED] : p[TRACED] + p[N]])
-    if xs.shape[0]:
-        for p in net.populations:
-            if p[KIND] >= LEAKY:
-                last = spikes[xs.shape[0] - 1, b, p[UNIT] : p[UNIT] + p[N]]
-                _copy(last, state.fired[b, p[OWN] : p[OWN] + p[N]])
-
-
-@njit(cache=True, parallel=True)
-def _streams(net, state, xs, tick, spikes, traces):
-    for b in prange(xs.shape[1]):
-        room = (
-            np.empty(state.v.shape[1], state.v.dtype),
-            np.empty(spikes.shape[2], np.uint32),
-            np.empty(spikes.shape[2], np.uint64),
-            np.empty((2, BLOCK), state.v.dtype),
-        )
-        _stream(net, state, np.int64(b), xs, tick, spikes, traces, room)
+                    if k > 0:
+                        before = spikes[k - 1, b, p[UNIT] : p[UNIT] + p[N]]
+                    _neurons(net, number, state, b, arrivals, outside, driven, before, fired, room)
+                if len(outgoing):
+                    n = positions(fired, ids)
+                    if n:
+                        for q in outgoing:
+                            _deliver(net, q, state, b, ring, ids[:n], now)
+            for q in range(net.projections.shape[0]):
+                if net.projections[q, PLASTIC] >= 0:
+                    _learn(net, q, state, b, spikes[k, b])
+            for p in net.populations:
+                if p[TRACED] >= 0:
+                    v = state.v[b, p[OWN] : p[OWN] + p[N]]
+                    _copy(v, traces[k, b, p[TRACED] : p[TRACED] + p[N]])
+        if xs.shape[0]:
+            for p in net.populations:
+                if p[KIND] >= LEAKY:
+                    last = spikes[xs.shape[0] - 1, b, p[UNIT] : p[UNIT] + p[N]]
+                    _copy(last, state.fired[b, p[OWN] : p[OWN] + p[N]])
 
 
 def scan(
@@ -216,13 +223,13 @@ def scan(
     if model.Input is None:
         # Of one dtype with the network, or the kernel would be compiled once more.
         xs = np.empty((ticks, batch, 0), model.params.dtype)
-    args = xs, tick, spikes, traces
     tables = t.tables_of(model, bits=True)
-    if batch == 1:
-        units, dtype = sizes["unit"], model.params.dtype
+    units, neurons, dtype = sizes["unit"], sizes["neuron"], model.params.dtype
+
+    def run(start: int, stop: int) -> None:
         ids, words = np.empty(units, np.uint32), np.empty(units, np.uint64)
-        room = np.empty(sizes["neuron"], dtype), ids, words, np.empty((2, BLOCK), dtype)
-        _stream(tables, state, 0, *args, room)
-    else:
-        _streams(tables, state, *args)
+        room = np.empty(neurons, dtype), ids, words, np.empty((2, BLOCK), dtype)
+        _streams(tables, state, xs, tick, spikes, traces, room, start, stop)
+
+    spread(run, batch, OPERATIONS * ticks * batch * units)
     return state, SpikingNetworkOutput(spikes, traces)
