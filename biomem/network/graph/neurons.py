@@ -64,7 +64,8 @@ def advance(
         v = xp.where(cell.fired > 0, arrays["v_reset"], v)
     above = None
     if node.spiking and d.reset_tick == "same_once":
-        above = xp.astype(v > arrays["v_threshold"], v.dtype)
+        still = v - arrays["v_threshold"]
+        above = xp.astype(still >= 0 if d.comparison == "inclusive" else still > 0, v.dtype)
     if isinstance(node, IF | I):
         v = v + x if d.rule == "unit_gain" else v + (dt * arrays["r"]) * x
     else:
@@ -80,7 +81,9 @@ def advance(
     reached = v if above is None else v - above * threshold
     spikes = fire(reached - threshold, d.comparison == "inclusive", *soft)
     if d.spikes == "multiple":
-        spikes = spikes * xp.floor(v / threshold)
+        count = xp.floor(v / threshold)
+        # Below zero it is negative, and would make silence -0.0 and turn its gradient around.
+        spikes = spikes * xp.where(count > 0, count, xp.zeros_like(count))
     if d.reset_tick in ("same", "same_once"):
         if d.reset == "to_value":
             v = xp.where(spikes > 0, arrays["v_reset"], v)

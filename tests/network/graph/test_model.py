@@ -191,6 +191,14 @@ def test_several_spikes_a_tick_and_a_lower_bound():
     found = run(graph, [[2.5], [-9.0], [0.5], [2.0]])
     assert found["spikes"][:, 0, 0].tolist() == [2.0, 0.0, 0.0, 1.0]
     assert found["v"][:, 0, 0].tolist() == [0.5, -1.0, -0.5, 0.5]
+    assert not np.signbit(found["spikes"]).any()
+
+
+@pytest.mark.parametrize(("comparison", "spikes"), [("strict", [1, 1]), ("inclusive", [1, 0])])
+def test_what_is_left_at_threshold_counts_as_above_where_that_fires(comparison, spikes):
+    rules = Discretisation(comparison=comparison, reset="subtract", reset_tick="same_once")
+    found = run(chain(IF.of(1), dt=1.0, discretisation=rules), [[2.0], [0.5]])
+    assert found["spikes"][:, 0, 0].tolist() == spikes
 
 
 @pytest.mark.parametrize(
