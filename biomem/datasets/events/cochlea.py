@@ -103,6 +103,11 @@ class NTidigits:
         name = self.names[index]
         channel = np.asarray(self._read(f"{self.split}_addresses/{name}"))
         seconds = np.asarray(self._read(f"{self.split}_timestamps/{name}"))
+        if channel.shape != seconds.shape:
+            raise DataError(
+                f"{self.path}: recording {name!r} is damaged: addresses of shape {channel.shape}, "
+                f"timestamps of shape {seconds.shape}"
+            )
         try:
             finite = np.isfinite(seconds.astype(np.float64)).all()
             times = np.rint(seconds.astype(np.float64) * 1e6) if finite else np.array([-1.0])
