@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -98,6 +100,22 @@ def test_labels_are_those_of_the_recordings_kept(spoken):
         NTidigits(path, "test")
 
 
+@pytest.mark.parametrize("key", ["addresses", "timestamps"])
+def test_recordings_with_a_time_or_an_address_too_few_are_refused(spoken, key):
+    import h5py
+
+    path, made = spoken
+    name = made[1][0]
+    with h5py.File(path, "a") as file:
+        values = file[f"train_{key}/{name}"][:-1]
+        del file[f"train_{key}/{name}"]
+        file[f"train_{key}/{name}"] = values
+    a, t = (49, 50) if key == "addresses" else (50, 49)
+    words = rf"n\.hdf5.*'{name}'.*addresses of shape \({a},\), timestamps of shape \({t},\)"
+    with pytest.raises(DataError, match=words):
+        NTidigits(path)[1]
+
+
 @given(st.data())
 @settings(max_examples=40, derandomize=True)
 def test_damaged_hdf5_files_are_refused_or_read(data):
@@ -152,6 +170,37 @@ def test_bins_are_where_time_says():
     assert bin_events(events, dt=1e-3).tolist() == [[1, 1], [1, 0], [0, 1]]
     assert bin_events(events, dt=1e-3, duration=2e-3).tolist() == [[1, 1], [1, 0]]
     assert bin_events(events, 5, 1e-3).sum(axis=1).tolist() == [2, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("dt", "ratio"),
+    [
+        (1 / 3000, Fraction(1, 3000)),
+        (2 / 3000, Fraction(2, 3000)),
+        (0.0005005, Fraction(5005, 10**7)),
+        (1.5e-6, Fraction(3, 2 * 10**6)),
+        (16 / 2205, Fraction(16, 2205)),
+    ],
+)
+def test_bins_of_any_width_do_not_drift(dt, ratio):
+    t = np.r_[np.arange(3000), 999_999, 10**6, 10**7 - 1, 10**7]
+    events = AddressEvents(t, np.zeros(len(t), int), sensor=(1, 1, 1))
+    want = [int(Fraction(int(v), 10**6) // ratio) for v in t]
+    np.testing.assert_array_equal(bin_events(events, dt=dt).ravel(), np.bincount(want))
+
+
+def test_a_duration_is_cut_where_it_ends():
+    t = np.arange(400_000)
+    events = AddressEvents(t, np.zeros(len(t), int), sensor=(1, 1, 1))
+    found = bin_events(events, dt=1 / 3000, duration=1 / 3)
+    assert len(found) == 1000
+    assert found.sum() == 333_334
+    assert bin_events(events, 3, duration=1 / 3).sum() == 333_334
+
+
+def test_times_since_1970_do_not_overflow():
+    events = AddressEvents([0, 17 * 10**14], [0, 0], sensor=(1, 1, 1))
+    assert np.flatnonzero(bin_events(events, 10_000)).tolist() == [0, 9999]
 
 
 def test_stretched_bins_chunk_a_grid_of_milliseconds():
