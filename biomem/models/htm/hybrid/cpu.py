@@ -253,20 +253,31 @@ def constants_of(model: HTMDriftDetector) -> tuple[Constants, ...]:
 
 
 def _rows(ys: HTMDriftOutput, scores: Array, u: int, mine: slice) -> Rows:
-    forecasts = {
-        name: np.ascontiguousarray(getattr(ys, name)[:, 0, u : u + 1])
-        for name in ClassifierOutput._fields
-    }
+    """Return where unit `u` writes: always dense, or the kernel would be compiled once more."""
+
+    def dense(name: str, where: slice | int) -> Array:
+        return np.ascontiguousarray(getattr(ys, name)[:, 0, where])
+
+    one = slice(u, u + 1)
     return Rows(
         scores=scores,
-        ready=ys.ready[:, 0, u],
-        flat=ys.flat[:, 0, mine],
-        signal=ys.signal[:, 0, u],
-        forecasts=ClassifierOutput(**forecasts),
-        monitor=DriftMonitorOutput(
-            *(getattr(ys, name)[:, 0, u : u + 1] for name in DriftMonitorOutput._fields)
-        ),
+        ready=dense("ready", u),
+        flat=dense("flat", mine),
+        signal=dense("signal", u),
+        forecasts=ClassifierOutput(*(dense(name, one) for name in ClassifierOutput._fields)),
+        monitor=DriftMonitorOutput(*(dense(name, one) for name in DriftMonitorOutput._fields)),
     )
+
+
+def _store(ys: HTMDriftOutput, rows: Rows, u: int, mine: slice) -> None:
+    """Copy what unit `u` wrote to the outputs."""
+    ys.raw[:, 0, u], ys.likelihood[:, 0, u] = rows.scores[0], rows.scores[1]
+    ys.log_likelihood[:, 0, u], ys.unit_score[:, 0, u] = rows.scores[2], rows.scores[3]
+    ys.ready[:, 0, u], ys.signal[:, 0, u] = rows.ready, rows.signal
+    ys.flat[:, 0, mine] = rows.flat
+    for part in (rows.forecasts, rows.monitor):
+        for name, values in part._asdict().items():
+            getattr(ys, name)[:, 0, u : u + 1] = values
 
 
 def scan(
@@ -296,9 +307,6 @@ def advance(
             if c.acts and done > 0 and rows.monitor.drift[done - 1, 0]:
                 unit = after_drift(model, u, unit)
         units.append(unit)
-        ys.raw[:, 0, u], ys.likelihood[:, 0, u] = scores[0], scores[1]
-        ys.log_likelihood[:, 0, u], ys.unit_score[:, 0, u] = scores[2], scores[3]
-        for name in ClassifierOutput._fields:
-            getattr(ys, name)[:, 0, u : u + 1] = getattr(rows.forecasts, name)
+        _store(ys, rows, u, mine)
     ys.score[:, 0] = fuse_scores(ys.unit_score[:, 0], p.fusion, p.threshold)
     return type(state)(*units), ys
