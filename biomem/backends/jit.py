@@ -14,10 +14,10 @@ Import on use: this module imports numba.
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +36,11 @@ LEAVES = ("backends", "errors.py", "typing.py")
 
 INTRINSICS = ("simd", "borrow")
 """What the names of the modules begin with that are followed though they stand in a leaf."""
+
+IMPORT = re.compile(
+    r"^[ \t]*from (?P<module>biomem\.[\w.]+) import (?P<names>\([^)]*\)|[^(\n]*)", re.MULTILINE
+)
+NAME = re.compile(r"\w+")
 
 KEPT_SECONDS = 24 * 3600.0
 """Age from which a folder of another content is removed."""
@@ -158,15 +163,16 @@ def source_digest(file: Path) -> str:
 
 
 def _imported(source: bytes) -> Iterator[Path]:
-    """Yield the files of the package that a module's import statements name."""
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("biomem."):
-            continue
-        module = PACKAGE.joinpath(*(node.module or "").split(".")[1:])
-        names = [module / f"{alias.name}.py" for alias in node.names]
+    """Yield the files of the package that a module's import statements name.
+
+    Found by their text: to parse every file would take a program longer than all else it imports.
+    """
+    for statement in IMPORT.finditer(source.decode()):
+        module = PACKAGE.joinpath(*statement["module"].split(".")[1:])
+        names = [module / f"{name}.py" for name in NAME.findall(statement["names"])]
         for path in (module.with_suffix(".py"), module / "__init__.py", *names):
             leaf = path.relative_to(PACKAGE).parts[0] in LEAVES
-            if path.exists() and (not leaf or path.name.startswith(INTRINSICS)):
+            if (not leaf or path.name.startswith(INTRINSICS)) and path.exists():
                 yield path
 
 

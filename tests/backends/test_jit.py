@@ -1,5 +1,6 @@
 """Compiled kernels are cached under the content of everything they are made of."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -73,6 +74,16 @@ def test_the_digest_covers_what_the_kernel_calls_and_not_the_rest(kernel: Path, 
         assert seen[-1] not in seen[:-1], called
     for unrelated in UNRELATED:
         assert digest_after(unrelated) == seen[-1], unrelated
+
+
+def test_no_import_is_missed() -> None:
+    for file in ROOT.rglob("*.py"):
+        found = set(jit._imported(file.read_bytes()))
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.ImportFrom):
+                names = ", ".join(alias.name for alias in node.names)
+                alone = f"from {node.module} import {names}".encode()
+                assert found.issuperset(jit._imported(alone)), (file, alone)
 
 
 def test_every_module_with_vector_code_is_followed() -> None:
