@@ -28,6 +28,7 @@ __all__ = [
     "add_product",
     "add_rows",
     "affine",
+    "copy",
     "find",
     "fma",
     "lanes",
@@ -56,6 +57,16 @@ def padded(n: int, dtype: Any) -> int:
     """Return `n` rounded up to whole vectors."""
     lanes = lanes_of(dtype)
     return -(-n // lanes) * lanes
+
+
+@njit(cache=True, nogil=True)
+def copy(target, source):
+    """Copy an array of any length to the start of another.
+
+    numba's slice assignment compiles the text of what it says about wrong shapes, for two seconds.
+    """
+    for i in range(source.size):
+        target[i] = source[i]
 
 
 @intrinsic

@@ -23,6 +23,7 @@ from biomem.backends.simd import (
     add_product,
     add_rows,
     affine,
+    copy,
     find,
     lanes_of,
     padded,
@@ -203,14 +204,14 @@ def _stream(tables, trace, projected, memory, xs, picks, scales, indptr, b, ys):
     n_branches, n_memory, n_hidden = len(trace), len(memory), update_rows.shape[0]
     first_width, memory_width = len(first_bias), len(decay)
     received = np.zeros(channel_rows.shape[1], real)
-    received[: len(projected)] = projected
+    copy(received, projected)
     own, drive = np.zeros(n_branches, real), np.zeros(n_branches, real)
     if joined:
-        received[first_width : first_width + n_branches] = trace
+        copy(received[first_width:], trace)
     else:
-        own[:] = trace
+        copy(own, trace)
     held, kept = np.zeros(memory_width, real), np.zeros(memory_width, real)
-    held[:n_memory] = memory
+    copy(held, memory)
     widest = max(first_width, memory_width)
     u, h, y = np.zeros(widest, real), np.zeros(widest, real), np.zeros(len(readout_bias), real)
     words = np.zeros((xs.shape[2] + 63) // 64, np.uint64)
@@ -259,9 +260,9 @@ def _stream(tables, trace, projected, memory, xs, picks, scales, indptr, b, ys):
         for k in range(ys.shape[2]):
             ys[t, b, k] = y[k]
 
-    projected[:] = received[: len(projected)]
-    memory[:] = held[:n_memory]
-    trace[:] = received[first_width : first_width + n_branches] if joined else own
+    copy(projected, received[: len(projected)])
+    copy(memory, held[:n_memory])
+    copy(trace, received[first_width : first_width + n_branches] if joined else own)
 
 
 @njit(cache=True, nogil=True)

@@ -25,6 +25,7 @@ from biomem.backends.jit import njit
 from biomem.backends.simd import (
     add_product,
     affine,
+    copy,
     find,
     relu,
     relu_slope,
@@ -57,7 +58,7 @@ def _forward_stream(tables, trace, memory, xs, b, traces, inputs, bounded, memor
     widest = max(len(first_bias), len(decay))
     u, h, y = np.zeros(widest, real), np.zeros(widest, real), np.zeros(len(readout_bias), real)
     own, held, kept = trace.copy(), np.zeros(len(decay), real), np.zeros(len(decay), real)
-    held[:n_memory] = memory
+    copy(held, memory)
     words = np.zeros((n + 63) // 64, np.uint64)
     picks, scales = np.empty(n + 1, np.int32), np.empty(n + 1, real)
     first_vectors, vectors = len(first_bias) // lanes, len(decay) // lanes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from biomem.backends.jit import njit
+from biomem.backends.simd import copy
 from biomem.backends.threads import spread
 from biomem.models.recurrent.model import LeakyNetworkOutput
 
@@ -40,15 +41,15 @@ def _scan(state, xs, recurrent, drive, bias, slope, readout, offset, hs, ys, sta
         h = state[b]
         for t in range(xs.shape[0]):
             new = hs[t, b]
-            new[:] = bias
+            copy(new, bias)
             _add_product(xs[t, b], drive, new)
             _add_product(h, recurrent, new)
             for i in range(new.shape[0]):
                 new[i] = new[i] if new[i] > 0 else slope * new[i]
-            ys[t, b] = offset
+            copy(ys[t, b], offset)
             _add_product(new, readout, ys[t, b])
             h = new
-        state[b] = h
+        copy(state[b], h)
 
 
 def scan(

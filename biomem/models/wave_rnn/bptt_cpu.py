@@ -21,12 +21,12 @@ import numpy as np
 
 from biomem.backends import to_numpy
 from biomem.backends.jit import njit
+from biomem.backends.simd import copy
 from biomem.backends.simd_tiles import dots, lane_sum, tile
 from biomem.backends.threads import spread
 from biomem.models.wave_rnn.cpu import (
     advance,
     close_rings,
-    copy,
     correlate_rows,
     load,
     unpack,

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from biomem.backends.jit import njit
-from biomem.backends.simd import fma
+from biomem.backends.simd import copy, fma
 from biomem.backends.simd_tiles import dots, lane_sum, tile
 from biomem.backends.threads import spread
 from biomem.models.wave_rnn.model import WaveRNN, WaveRNNOutput, WaveRNNState
@@ -22,7 +22,6 @@ __all__ = [
     "activate",
     "advance",
     "close_rings",
-    "copy",
     "correlate_rows",
     "drive_row",
     "load",
@@ -32,13 +31,6 @@ __all__ = [
 
 HISTORY = 4
 """States kept before they are read out together, so that each readout weight is loaded once."""
-
-
-@njit(cache=True, nogil=True)
-def copy(target, source):
-    """Copy a vector; unlike numba's slice assignment, without code that tells of wrong shapes."""
-    for i in range(source.size):
-        target[i] = source[i]
 
 
 @njit(cache=True, nogil=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from biomem.backends.jit import njit
+from biomem.backends.simd import copy
 from biomem.models.htm.likelihood import model as reference
 from biomem.models.htm.likelihood import ranges
 
@@ -68,8 +69,8 @@ def _unroll(ring, stop, count):
     size = ring.shape[0]
     start = (stop - count) % size
     head = min(count, size - start)
-    out[:head] = ring[start : start + head]
-    out[head:] = ring[: count - head]
+    copy(out, ring[start : start + head])
+    copy(out[head:], ring[: count - head])
     return out
 
 
