@@ -11,13 +11,13 @@ from biomem.backends.jit import njit
 from biomem.engine.random import BUILD_TICK, Stream
 from biomem.engine.random_vectors_cpu import LANES, draw_row64
 from biomem.network import tables as t
-from biomem.network.simd_cpu import add_where
+from biomem.network.simd_cpu import add_counted, add_where
 
 __all__ = ["deliver_currents", "deliver_each", "deliver_rows", "learn"]
 
 NET_CONNECT = int(Stream.NET_CONNECT)
 CSR, DENSE, ONE_TO_ONE, CONVOLUTION = t.CSR, t.DENSE, t.ONE_TO_ONE, t.CONVOLUTION
-PROCEDURAL, BITS = t.PROCEDURAL, t.BITS
+PROCEDURAL, BITS, COUNTED = t.PROCEDURAL, t.BITS, t.COUNTED
 FORM, TO_PORT, DELAY, INDPTR = t.FORM, t.TO_PORT, t.DELAY, t.INDPTR
 SYN_TARGET, SYN_WEIGHT, SYN_DELAY, PLASTIC = t.SYN_TARGET, t.SYN_WEIGHT, t.SYN_DELAY, t.PLASTIC
 STP, STP_SOURCE, STP_OWN, REAL, KEY, DRAWS = t.STP, t.STP_SOURCE, t.STP_OWN, t.REAL, t.KEY, t.DRAWS
@@ -35,6 +35,9 @@ def deliver_rows(q, indptr, target, bits, weight, sums, ids):
     own = weight[q[SYN_WEIGHT] :]
     if q[FORM] == BITS:
         add_where(sums, bits, own, ids, q[SYN_TARGET], q[ROW_BYTES])
+        return _count(indptr[q[INDPTR] :], ids)
+    if q[FORM] == COUNTED:
+        add_counted(sums, bits, own, ids, q[SYN_TARGET], q[ROW_BYTES])
         return _count(indptr[q[INDPTR] :], ids)
     if q[FORM] == CSR:
         if q[BY_SOURCE]:

@@ -29,8 +29,9 @@ JUMP, PULSE, CURRENT, CONDUCTANCE = range(1, 5)
 RESETS = ("to_value", "subtract", "none", "next_tick")
 TO_VALUE, SUBTRACT, NONE, NEXT_TICK = range(4)
 
-FORMS = ("csr", "dense", "one_to_one", "convolution", "procedural", "bits")
-CSR, DENSE, ONE_TO_ONE, CONVOLUTION, PROCEDURAL, BITS = range(6)
+FORMS = ("csr", "dense", "one_to_one", "convolution", "procedural", "bits", "counted bits")
+CSR, DENSE, ONE_TO_ONE, CONVOLUTION, PROCEDURAL, BITS, COUNTED = range(7)
+"""Counted bits are those of a projection that has one weight in all."""
 
 # Columns of `Tables.populations`.
 KIND, SYNAPSE, N, UNIT, OWN, PORT, OWN_CURRENT, OWN_ADAPTIVE, TRACED = range(9)
@@ -166,6 +167,7 @@ def _tables(net: SpikingNetwork, bits: bool) -> Tables:
     }
     populations = [_population_row(net, p, piles) for p in layout.populations]
     projections = [_projection_row(net, q, piles, bits) for q in layout.projections]
+    piles["bits"].add(np.zeros(64, np.uint8))  # rows are read a vector at a time
     gaps = np.stack([np.zeros(GAP_BLOCK, np.uint64) if t is None else t for t in net.gap_tables])
     outgoing = [q for numbers in layout.outgoing for q in numbers]
     return Tables(
@@ -248,6 +250,8 @@ def _projection_row(
         indptr, target = layout.index(q)
         row[INDPTR] = piles["indptr"].add(indptr)
         if row[FORM] == BITS:
+            if constant(weight) is not None:
+                row[FORM] = COUNTED
             packed = _packed(indptr, target, post.n)
             row[SYN_TARGET], row[ROW_BYTES] = piles["bits"].add(packed), packed.shape[1]
         elif row[FORM] == CSR or q.plastic >= 0:

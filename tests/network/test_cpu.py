@@ -323,8 +323,8 @@ def test_a_matrix_and_an_index_give_the_same_bits(stp):
 
 
 @pytest.mark.parametrize("reset", ["to_value", "subtract", "none", "next_tick"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_populations_of_whole_vectors_equal_the_reference(dtype, reset):
+@pytest.mark.parametrize(("dtype", "by_source"), [("float32", False), ("float64", True)])
+def test_populations_of_whole_vectors_equal_the_reference(dtype, by_source, reset):
     cells = LIF(tau_mem=8e-3, tau_ref=2e-3, reset=reset, strict=reset != "subtract", v_reset=0.1)
     net = SpikingNetwork(
         populations=(
@@ -337,6 +337,11 @@ def test_populations_of_whole_vectors_equal_the_reference(dtype, reset):
         ),
         dtype=dtype,
     )
+    if by_source:
+        name = "noise>cells"
+        per_source = np.random.default_rng(1).uniform(0.05, 0.13, 150)
+        weight = np.repeat(per_source, np.diff(net.weights[f"{name}/indptr"]))
+        net = net.with_weights({f"{name}/weight": weight})
     assert {q.form for q in net.layout.projections} == {"bits"}
     want = assert_kernel_equals_reference(net, ticks=60, batch=2)
     assert 0.01 < want["spikes"][..., 150:].mean() < 0.9

@@ -10,7 +10,7 @@ from numba import njit
 
 from biomem.network.gaps import gap_guide, gap_table
 from biomem.network.layout import TINY
-from biomem.network.simd_cpu import add_where, count_down, leak_and_fire
+from biomem.network.simd_cpu import add_counted, add_where, count_down, leak_and_fire
 
 FLOATS = {"float32": np.int32, "float64": np.int64}
 
@@ -112,6 +112,30 @@ def test_weights_go_where_a_bit_is_set(dtype, sources, n, seed):
     want = sums + weights[ids] @ pairs[ids]
     add_where(sums, pile, weights, ids, 5, bits.shape[1])
     np.testing.assert_array_equal(sums, want)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    dtype=st.sampled_from(["int32", "int64"]),
+    sources=st.sampled_from([1, 3, 4, 5, 126, 127, 128, 300]),
+    n=st.one_of(st.integers(1, 40), st.integers(500, 1100)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_one_weight_goes_as_often_as_bits_are_set(dtype, sources, n, seed):
+    rng = np.random.default_rng(seed)
+    pairs = rng.random((sources, n)) < rng.choice([0.0, 0.1, 0.5, 1.0])
+    weight = rng.integers(-(2**20), 2**20, 1).astype(dtype)
+    ids = np.flatnonzero(rng.random(sources) < rng.choice([0.1, 1.0])).astype(np.uint32)
+    sums = rng.integers(-100, 100, n).astype(dtype)
+    bits = np.packbits(pairs, axis=1, bitorder="little")
+    # Neither what stands before the rows nor what is read behind them counts.
+    around = rng.integers(0, 256, 69).astype(np.uint8)
+    pile = np.concatenate([around[:5], bits.ravel(), around[5:]])
+    want = sums + weight * pairs[ids].sum(axis=0).astype(dtype)
+    room = np.append(sums, np.full(9, 7, dtype))
+    add_counted(room[:n], pile, weight, ids, 5, bits.shape[1])
+    np.testing.assert_array_equal(room[:n], want)
+    np.testing.assert_array_equal(room[n:], 7)
 
 
 @pytest.mark.parametrize("p", [1e-9, 1e-3, 0.02, 0.3, 0.999, 1.0])
