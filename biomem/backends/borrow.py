@@ -41,7 +41,7 @@ def _borrowed(context: Any, builder: Any, kind: Any, value: Any) -> Any:
     if isinstance(kind, types.BaseTuple):
         items = [
             _borrowed(context, builder, item, builder.extract_value(value, i))
-            for i, item in enumerate(kind)
+            for i, item in enumerate(kind.types)
         ]
         return context.make_tuple(builder, kind, items)
     return value
