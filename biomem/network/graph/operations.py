@@ -1,8 +1,16 @@
-"""What the nodes without a state do to a signal; on the Array API."""
+"""What the nodes without a state do to a signal; on the Array API.
+
+NumPy adds up what the inputs bring one by one, in their order: channel, then row and column of the
+window. So a sum has the same bits for any batch and any BLAS, and compiled code can have them too.
+CuPy and torch multiply matrices, whose order is their library's choice.
+"""
 
 from __future__ import annotations
 
 from typing import Any
+
+import array_api_compat
+import numpy as np
 
 from biomem.backends import namespace
 from biomem.network.graph.nodes import (
@@ -40,7 +48,7 @@ def apply(
     """
     xp = namespace(x)
     if isinstance(node, Affine):
-        y = xp.matmul(arrays["weight"], x[..., None])[..., 0]
+        y = _multiply(arrays["weight"], x)
         return y + arrays["bias"] if node.bias else y
     if isinstance(node, Conv2d):
         y = _convolve(node, arrays["weight"], x, shape)
@@ -87,10 +95,31 @@ def _patches(windows: Windows, x: Array, shape: tuple[int, ...]) -> Any:
             )
 
 
+def _multiply(weight: Array, x: Array) -> Array:
+    """Return the matrix, or each of a stack, times the last axis of `x`."""
+    if not array_api_compat.is_numpy_array(x):
+        return namespace(x).matmul(weight, x[..., None])[..., 0]
+    total = np.zeros((*x.shape[:-1], weight.shape[-2]), x.dtype)
+    for q in np.flatnonzero(x.reshape(-1, x.shape[-1]).any(axis=0)):
+        total = total + weight[..., q] * x[..., q, None]
+    return total
+
+
 def _convolve(node: Conv2d, weight: Array, x: Array, shape: tuple[int, ...]) -> Array:
     xp, groups = namespace(x), node.groups
     batch, (_, rows, columns) = x.shape[0], shape
     inner, outer = node.in_channels // groups, node.out_channels // groups
+    if array_api_compat.is_numpy_array(x):
+        kernel = weight.reshape(groups, outer, inner, *weight.shape[2:], 1, 1)
+        patches = [
+            (place, patch.reshape(batch, groups, 1, inner, rows, columns))
+            for place, patch in _patches(node.windows, x, shape)
+        ]
+        sums = np.zeros((batch, groups, outer, rows, columns), x.dtype)
+        for c in range(inner):
+            for (i, j), patch in patches:
+                sums = sums + kernel[:, :, c, i, j] * patch[:, :, :, c]
+        return sums.reshape(batch, *shape)
     total = None
     for (i, j), patch in _patches(node.windows, x, shape):
         split = xp.reshape(patch, (batch, groups, inner, rows * columns))
@@ -101,8 +130,7 @@ def _convolve(node: Conv2d, weight: Array, x: Array, shape: tuple[int, ...]) -> 
 
 
 def _sum_windows(windows: Windows, x: Array, shape: tuple[int, ...]) -> Array:
-    total = None
+    total = namespace(x).zeros_like(x[:, :, :1, :1])
     for _, patch in _patches(windows, x, shape):
-        total = patch if total is None else total + patch
-    assert total is not None
+        total = total + patch
     return total
