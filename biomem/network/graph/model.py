@@ -18,7 +18,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, Self
 
-import array_api_compat
 import numpy as np
 
 from biomem.backends import namespace, to_numpy
@@ -26,6 +25,7 @@ from biomem.engine.model import Field, Model
 from biomem.engine.random import Rng, Stream
 from biomem.engine.work import Work
 from biomem.errors import ParameterError
+from biomem.network.graph.checks import TIMES, check_arrays
 from biomem.network.graph.layout import layout_of
 from biomem.network.graph.neurons import Cell, advance
 from biomem.network.graph.nodes import Affine, Conv2d, Delay, Input, Neuron, Node, Part
@@ -34,8 +34,6 @@ from biomem.network.graph.params import GraphParams
 from biomem.typing import Array
 
 __all__ = ["Graph", "GraphOutput", "GraphState"]
-
-TIMES = ("tau", "tau_mem", "tau_syn")
 
 
 class GraphState(NamedTuple):
@@ -102,11 +100,11 @@ class Graph(Model):
         super().__init__(params, weights={}, **changes)
         self.layout = layout_of(self.params)
         drawn = self.init_weights(Rng(self.params.seed)) if weights is None else dict(weights)
-        _check_arrays(self.params, drawn)
+        check_arrays(self.params, drawn)
         super().__init__(self.params, weights=drawn)
         self._arrays = [self._of(node) for node in self.params.nodes]
-        self._rates = [self._decays(i) for i in range(len(self.params.nodes))]
-        self._ages = self._delay_ticks()
+        self.rates = [self._decays(i) for i in range(len(self.params.nodes))]
+        self.ages = self._delay_ticks()
 
     @classmethod
     def of(
@@ -144,6 +142,11 @@ class Graph(Model):
         return cls(own, weights={**_drawn(own, Rng(own.seed)), **given})
 
     @property
+    def trainable(self) -> list[str]:
+        """Names of the weights that training changes unless told otherwise."""
+        return [n for n in self.weights if n.rpartition("/")[2] in ("weight", "bias", "scale")]
+
+    @property
     def sizes(self) -> dict[str, int]:
         """Lengths of all axes."""
         at = self.layout
@@ -158,7 +161,7 @@ class Graph(Model):
             "traced": at.traced,
         }
         lengths = {name: max((s.stop for s in p.values()), default=0) for name, p in places.items()}
-        longest = max((int(a.max()) for a in self._ages.values()), default=0)
+        longest = max((int(a.max()) for a in self.ages.values()), default=0)
         return lengths | {"slot": max(longest, 1)}
 
     def place(self, axis: str, node: str) -> slice:
@@ -233,7 +236,7 @@ class Graph(Model):
                 given = self._given(i, signals, state.feedback)
                 rules = node.discretisation or p.discretisation
                 cells[i], signals[i] = advance(
-                    node, rules, self._arrays[i], self._rates[i], cell, given, p.dt, soft
+                    node, rules, self._arrays[i], self.rates[i], cell, given, p.dt, soft
                 )
             else:
                 given = self._given(i, signals, state.feedback)
@@ -276,7 +279,7 @@ class Graph(Model):
         self, i: int, ring: Array, now: Array | None, tick: int, shape: tuple[int, ...]
     ) -> Array:
         """Return a delay's output: for every element what came in its own number of ticks ago."""
-        xp, age = namespace(ring), self._ages[i]
+        xp, age = namespace(ring), self.ages[i]
         slots, own = ring.shape[1], ring[:, :, self.layout.delays[i]]
         columns = [
             own[:, (tick - int(a)) % slots, j] if a else xp.reshape(now, (shape[0], -1))[:, j]
@@ -378,57 +381,3 @@ def _drawn(params: GraphParams, rng: Rng) -> dict[str, np.ndarray]:
                 value = np.full(shape, known.get(name, 0.0))
             drawn[f"{node.name}/{name}"] = value.astype(params.dtype)
     return drawn
-
-
-def _check_arrays(params: GraphParams, arrays: Mapping[str, Array]) -> None:
-    """Refuse arrays that are missing, too many, of another shape, not finite or out of range."""
-    wanted = {
-        f"{node.name}/{name}": shape
-        for node in params.nodes
-        for name, shape in node.arrays().items()
-    }
-    if set(wanted) != set(arrays):
-        missing, extra = sorted(set(wanted) - set(arrays)), sorted(set(arrays) - set(wanted))
-        raise ParameterError(f"Graph: weights lack {missing} and have no use for {extra}")
-    for key, shape in wanted.items():
-        array = arrays[key]
-        if tuple(array.shape) != tuple(shape):
-            raise ParameterError(
-                f"Graph: weights[{key!r}] must have shape {tuple(shape)}, got {tuple(array.shape)}"
-            )
-        if array_api_compat.is_torch_array(array):
-            continue
-        values, name = to_numpy(array), key.rpartition("/")[2]
-        if not np.isfinite(values).all():
-            raise ParameterError(f"Graph: weights[{key!r}] must be finite")
-        if name in TIMES and (values <= 0).any():
-            raise ParameterError(f"Graph: weights[{key!r}] must be > 0 s, got {values.min()}")
-        if name == "delay" and (values < 0).any():
-            raise ParameterError(f"Graph: weights[{key!r}] must be >= 0 s, got {values.min()}")
-    for node in params.nodes:
-        if isinstance(node, Neuron):
-            _check_rules(params, node, arrays)
-
-
-def _check_rules(params: GraphParams, node: Neuron, arrays: Mapping[str, Array]) -> None:
-    d = node.discretisation or params.discretisation
-    own = {name: arrays[f"{node.name}/{name}"] for name in node.arrays()}
-    if any(array_api_compat.is_torch_array(a) for a in own.values()):
-        return
-    own = {name: to_numpy(a) for name, a in own.items()}
-    if node.spiking and d.spikes == "multiple" and (own["v_threshold"] <= 0).any():
-        raise ParameterError(
-            f"Graph node {node.name!r}: thresholds must be > 0 where several spikes a tick are "
-            f"counted, got {own['v_threshold'].min()}"
-        )
-    if d.rule != "unit_gain":
-        return
-    pairs = {"r": own.get("tau", own.get("tau_mem", 1.0)) / params.dt}
-    if node.has_current:
-        pairs["w_in"] = own["tau_syn"] / params.dt
-    for name, wanted in pairs.items():
-        if not np.allclose(own[name], wanted, rtol=1e-6):
-            raise ParameterError(
-                f"Graph node {node.name!r}: rule 'unit_gain' takes inputs as they are, so {name!r} "
-                f"must be {wanted}, got {own[name]}; fold the gain into the weights before"
-            )

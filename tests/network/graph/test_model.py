@@ -231,6 +231,11 @@ def test_the_summary_names_every_node():
     assert all(name in text for name in ("w.rec", "CubaLIF", "late", "(t-1)"))
 
 
+def test_training_leaves_time_constants_alone_unless_told():
+    assert FEED_FORWARD.trainable == ["fc/weight"]
+    assert RECURRENT.trainable == ["fc/weight", "w.rec/weight", "w.rec/bias"]
+
+
 @pytest.mark.torch
 def test_gradients_flow_through_spikes_and_are_exact_without():
     import torch
@@ -280,6 +285,7 @@ LINE = {"in": Input(shape=2), "fc": Affine.of(np.ones((3, 2))), "out": Output()}
             r"takes shape \(2,\), got \(3,\)",
         ),
         (lambda: chain(LIF.of(1, tau=0.0)), r"'n0/tau'\] must be > 0 s, got 0.0"),
+        (lambda: chain(LIF.of(1, tau=0.9e-3)), "would overshoot, got 0.0009 s"),
         (lambda: chain(LIF.of(1, v_leak=np.nan)), "must be finite"),
         (lambda: chain(Delay.of(-1e-3, 1)), "must be >= 0 s"),
         (lambda: chain(LIF.of(1, threshold=1.0)), "has no array 'threshold'"),
