@@ -57,11 +57,16 @@ class GraphOutput(NamedTuple):
 class Graph(Model):
     """Any graph of the primitives in `biomem.network.graph.nodes`.
 
-    Runs on NumPy, CuPy and torch; there training takes a surrogate for the derivative of a spike
-    (``params.surrogate``). Weights are the nodes' arrays, ``"<node>/<array>"``.
+    Runs compiled, and on NumPy, CuPy and torch; there training takes a surrogate for the derivative
+    of a spike (``params.surrogate``). Weights are the nodes' arrays, ``"<node>/<array>"``;
+    `biomem.train.TorchModule` trains matrices, kernels, biases and scales unless told otherwise.
 
-    When not to use it: for large sparse networks, where `biomem.SpikingNetwork` touches only what
-    fires, has delays per synapse and plasticity, and is compiled.
+    The compiled scan has the bits of the NumPy step, in any chunk, batch and number of threads:
+    both add up input by input. It reads the weights of silent inputs only where few are silent.
+    CuPy and torch multiply matrices, and so round differently.
+
+    When not to use it: for large networks of few connections, which `biomem.SpikingNetwork` stores
+    sparsely, with delays per synapse and plasticity. On NumPy, for wide layers of dense signals.
 
     Examples
     --------
@@ -87,6 +92,7 @@ class Graph(Model):
     Output = GraphOutput
     Input = Field("input", dtype="float")
     array_api = True
+    kernels = {"numba": "biomem.network.graph.cpu:scan"}
 
     params: GraphParams
 
