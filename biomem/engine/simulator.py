@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
@@ -483,8 +484,14 @@ class Simulator:
             "batch": self.batch,
             "backend": self.backend,
             "versions": {
-                "biomem": version("biomem"),
+                "biomem": _own_version(),
                 "numpy": np.__version__,
                 "python": platform.python_version(),
             },
         }
+
+
+@functools.cache
+def _own_version() -> str:
+    """Return this package's version, whose file takes a millisecond to read."""
+    return version("biomem")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from biomem import Simulator
+from biomem.engine import simulator
 from biomem.engine.events import Events
 from biomem.engine.model import Field, flatten
 from biomem.engine.sdr import SDR
@@ -399,3 +400,16 @@ def test_events_of_another_shape_are_refused_and_the_state_is_as_it_was():
             with pytest.raises(InputError, match=r"must have shape \(time, batch=2, unit=3\)"):
                 sim.run(Events.from_dense(np.ones(shape)))
         assert sim.tick == 0
+
+
+def test_the_package_is_asked_for_its_version_once(monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(simulator, "version", lambda name: (asked.append(name), "1.2.3")[1])
+    simulator._own_version.cache_clear()
+    try:
+        sim = Simulator(LeakyIntegrator(n_units=1), progress=False)
+        for _ in range(3):
+            sim.run(np.zeros((2, 1, 1)))
+    finally:
+        simulator._own_version.cache_clear()
+    assert asked == ["biomem"]
