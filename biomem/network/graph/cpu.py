@@ -8,21 +8,24 @@ weight that was read serves all its ticks and streams. What has no kernel is don
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from biomem.backends.threads import spread
 from biomem.network.graph.model import GraphOutput, GraphState
-from biomem.network.graph.nodes import Affine, Conv2d, Delay, Input, Neuron
+from biomem.network.graph.nodes import Affine, Conv2d, Delay, Input, Neuron, Node
 from biomem.network.graph.nodes_cpu import ROWS, advance, convolve, multiply
 from biomem.network.graph.operations import apply
-from biomem.network.graph.tables_cpu import tables_of
+from biomem.network.graph.tables_cpu import tables_of, zeros
 
 if TYPE_CHECKING:
     from biomem.network.graph.model import Graph
 
 __all__ = ["scan"]
+
+Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
 
 BLOCK_BYTES = 1 << 20
 """What the signals of a block may take: they share the second-level cache with a panel."""
@@ -52,7 +55,8 @@ class _Walk:
     """Some streams of a graph on their way through a chunk.
 
     A node's signals are an array ``(block + 1, stream, padded signals)``; row 0 is the tick before
-    the block, and rows `lo` to `hi`, counted without it, are what a method is asked for.
+    the block, and rows `lo` to `hi`, counted without it, are what a method is asked for. The block
+    begins at row `begin` of the chunk, which is tick `now`.
     """
 
     def __init__(self, model: Graph, state: GraphState, xs: np.ndarray) -> None:
@@ -62,7 +66,7 @@ class _Walk:
         room = sum(tables.strides) + sum(math.prod(f.windows) for f in tables.frames.values())
         block = max(1, min(BLOCK_BYTES // (batch * room * xs.itemsize), BLOCK_TICKS, ticks))
         self.block = block
-        self.signals = [np.zeros((block + 1, batch, n), xs.dtype) for n in tables.strides]
+        self.signals = [zeros((block + 1, batch, n), xs.dtype) for n in tables.strides]
         self.sums = {
             i: np.empty_like(self.signals[sources[0].node][1:])
             for i, sources in enumerate(self.layout.sources)
@@ -79,12 +83,14 @@ class _Walk:
             for i, frame in tables.frames.items()
         }
         self.windows = {
-            i: np.empty((block * batch, *frame.windows), xs.dtype)
+            i: zeros((block * batch, *frame.windows), xs.dtype)
             for i, frame in tables.frames.items()
         }
         self.picks = np.empty((ROWS + 1, tables.widest + 1), np.int32)
         self.picks[ROWS] = np.arange(tables.widest + 1)
         self.values = np.empty((ROWS, tables.widest + 1), xs.dtype)
+        self.calls: dict[tuple[str, int, int, int], list[Call]] = {}
+        self.begin = self.now = 0
 
     def run(self, out: GraphOutput, tick: int) -> None:
         """Advance over all ticks and record them in `out`."""
@@ -93,19 +99,32 @@ class _Walk:
             self.signals[i][0, :, : place.stop - place.start] = feedback[:, place]
         for begin in range(0, len(self.xs), self.block):
             end = min(begin + self.block, len(self.xs))
+            self.begin, self.now = begin, tick + begin
             for first, last, cyclic in at.segments:
                 nodes = at.order[first:last]
+                late = [i for i in nodes if i in at.late]
                 step = 1 if cyclic else end - begin
                 for lo in range(0, end - begin, step):
                     for i in nodes:
-                        self._advance(i, lo, lo + step, begin, tick + begin)
-                    for i in at.late.intersection(nodes):
-                        self._write_late(i, lo, tick + begin)
+                        self._do(self._advance, i, lo, lo + step)
+                    for i in late:
+                        self._do(self._keep, i, lo, lo + step)
             self._record(out, begin, end)
             for i in at.feedback:
                 self.signals[i][0] = self.signals[i][end - begin]
         for i, place in at.feedback.items():
             feedback[:, place] = self.signals[i][0, :, : place.stop - place.start]
+        # They hold this object too, which would keep its arrays until the next garbage collection.
+        self.calls.clear()
+
+    def _do(self, what: Callable[[int, int, int], list[Call]], i: int, lo: int, hi: int) -> None:
+        """Make the calls that `what` lists, once for all blocks: their arrays are the same."""
+        key = what.__name__, i, lo, hi
+        calls = self.calls.get(key)
+        if calls is None:
+            calls = self.calls[key] = what(i, lo, hi)
+        for function, arguments in calls:
+            function(*arguments)
 
     def _record(self, out: GraphOutput, begin: int, end: int) -> None:
         for places, record in ((self.layout.outputs, out.y), (self.layout.spiking, out.spikes)):
@@ -115,67 +134,73 @@ class _Walk:
         for i, place in self.layout.traced.items():
             out.v[begin:end, :, place] = self.traces[i][: end - begin]
 
-    def _given(self, i: int, lo: int, hi: int) -> np.ndarray:
-        """Return what the edges bring to a node, added up in their order."""
-        parts = [
+    def _given(self, i: int, lo: int, hi: int, calls: list[Call]) -> np.ndarray:
+        """Return where a node's input will stand; `calls` gets what adds up its edges in order."""
+        first, *others = (
             self.signals[node][lo + 1 - delayed : hi + 1 - delayed]
             for node, delayed in self.layout.sources[i]
-        ]
-        if len(parts) == 1:
-            return parts[0]
-        total = self.sums[i][lo:hi]
-        np.add(parts[0], parts[1], out=total)
-        for part in parts[2:]:
-            total += part
-        return total
+        )
+        for part in others:
+            total = self.sums[i][lo:hi]
+            calls.append((np.add, (first, part, total)))
+            first = total
+        return first
 
-    def _advance(self, i: int, lo: int, hi: int, begin: int, now: int) -> None:
-        """Advance one node; row 0 is input row `begin` of the chunk and tick `now`."""
+    def _advance(self, i: int, lo: int, hi: int) -> list[Call]:
+        """Return the calls that advance a node."""
         node, out = self.model.params.nodes[i], self.signals[i][lo + 1 : hi + 1]
         if isinstance(node, Input):
-            place = self.layout.inputs[i]
-            xs = self.xs[begin + lo : begin + hi, :, place]
-            out[..., : xs.shape[2]] = xs
-        elif isinstance(node, Neuron):
-            cells, trace, state = self.tables.cells[i], self.traces[i][lo:hi], self.state
-            advance(
-                cells.settings,
-                cells.numbers,
-                _rows(self._given(i, lo, hi)),
-                state.v,
-                state.i,
-                state.fired,
-                _rows(out),
-                _rows(trace),
-            )
+            return [(self._read, (i, lo, hi, out))]
+        if isinstance(node, Delay) and i in self.layout.late:
+            return [(self._recall, (i, lo, out))]
+        calls: list[Call] = []
+        given = self._given(i, lo, hi, calls)
+        if isinstance(node, Neuron):
+            cells, state = self.tables.cells[i], self.state
+            trace = _rows(self.traces[i][lo:hi])
+            own = state.v, state.i, state.fired, _rows(out), trace
+            calls.append((advance, (*cells, _rows(given), *own)))
+        elif isinstance(node, Affine) and not node.lead:
+            matrix, scratch = self.tables.matrices[i][0], (self.picks, self.values)
+            arguments = _rows(given), 0, node.n_in, *matrix, _rows(out), *scratch
+            calls.append((multiply, arguments))
         elif isinstance(node, Affine):
-            self._multiply(i, node, self._given(i, lo, hi), out)
+            calls.append((self._multiply, (i, node, _rows(given), _rows(out))))
         elif isinstance(node, Conv2d):
-            self._convolve(i, node, self._given(i, lo, hi), out)
+            calls.append((self._convolve, (i, node, _rows(given), _rows(out))))
         elif isinstance(node, Delay):
-            self._delay(i, lo, hi, out, now)
+            calls.append((self._delay, (i, lo, hi, given, out)))
         else:
-            source, shapes = self.layout.sources[i][0].node, self.layout.shapes
-            given, n = _rows(self._given(i, lo, hi)), math.prod(shapes[source])
-            x = given[:, :n].reshape(-1, *shapes[source])
-            p = self.model.params
-            own = {name: self.model.weights[f"{node.name}/{name}"] for name in node.arrays()}
-            y = apply(node, own, x, shapes[i], (p.surrogate, p.slope)).reshape(len(x), -1)
-            _rows(out)[:, : y.shape[1]] = y
+            calls.append((self._apply, (i, node, _rows(given), _rows(out))))
+        return calls
+
+    def _keep(self, i: int, lo: int, hi: int) -> list[Call]:
+        """Return the calls that store what a delay on a cycle hears, once all nodes have spoken."""
+        calls: list[Call] = []
+        given = self._given(i, lo, hi, calls)
+        return [*calls, (self._store, (i, lo, given[0]))]
+
+    def _read(self, i: int, lo: int, hi: int, out: np.ndarray) -> None:
+        place = self.layout.inputs[i]
+        xs = self.xs[self.begin + lo : self.begin + hi, :, place]
+        out[..., : xs.shape[2]] = xs
+
+    def _apply(self, i: int, node: Node, x: np.ndarray, out: np.ndarray) -> None:
+        shapes, p = self.layout.shapes, self.model.params
+        shape = shapes[self.layout.sources[i][0].node]
+        own = {name: self.model.weights[f"{node.name}/{name}"] for name in node.arrays()}
+        given = x[:, : math.prod(shape)].reshape(-1, *shape)
+        y = apply(node, own, given, shapes[i], (p.surrogate, p.slope)).reshape(len(x), -1)
+        out[:, : y.shape[1]] = y
 
     def _multiply(self, i: int, node: Affine, x: np.ndarray, out: np.ndarray) -> None:
-        x, out, scratch = _rows(x), _rows(out), (self.picks, self.values)
-        matrices = self.tables.matrices[i]
-        if len(matrices) == 1:
-            multiply(x, 0, node.n_in, *matrices[0], out, *scratch)
-            return
-        for k, matrix in enumerate(matrices):
+        for k, matrix in enumerate(self.tables.matrices[i]):
             part = np.empty((len(x), len(matrix.bias)), x.dtype)
-            multiply(x, k * node.n_in, node.n_in, *matrix, part, *scratch)
+            multiply(x, k * node.n_in, node.n_in, *matrix, part, self.picks, self.values)
             out[:, k * node.n_out : (k + 1) * node.n_out] = part[:, : node.n_out]
 
     def _convolve(self, i: int, node: Conv2d, x: np.ndarray, out: np.ndarray) -> None:
-        x, out, frame = _rows(x), _rows(out), self.tables.frames[i]
+        frame = self.tables.frames[i]
         images, windows = self.images[i][: len(x)], self.windows[i][: len(x)]
         (channels, height, width), (top, left) = frame.image, node.windows.before
         pixels = x[:, : channels * height * width].reshape(-1, channels, height, width)
@@ -196,26 +221,25 @@ class _Walk:
             found = np.moveaxis(windows[..., :outs], 3, 1)
             out[:, k * size : (k + 1) * size] = found.reshape(len(x), -1)
 
-    def _delay(self, i: int, lo: int, hi: int, out: np.ndarray, now: int) -> None:
+    def _delay(self, i: int, lo: int, hi: int, given: np.ndarray, out: np.ndarray) -> None:
         place, age, ring = self.layout.delays[i], self.model.ages[i], self.state.ring
         n, slots, streams = len(age), ring.shape[1], np.arange(len(ring))[:, None]
-        if i in self.layout.late:
-            columns = np.arange(place.start, place.stop)
-            out[0, :, :n] = ring[streams, (now + lo - age) % slots, columns]
-            return
-        given = self._given(i, lo, hi)[..., :n]
-        past = ring[:, (now + lo + np.arange(slots)) % slots, place]
-        line = np.concatenate([past.swapaxes(0, 1), given])
+        past = ring[:, (self.now + lo + np.arange(slots)) % slots, place]
+        line = np.concatenate([past.swapaxes(0, 1), given[..., :n]])
         when = slots + np.arange(hi - lo)[:, None, None] - age
         out[..., :n] = line[when, streams, np.arange(n)]
-        latest = now + hi + np.arange(-slots, 0)
+        latest = self.now + hi + np.arange(-slots, 0)
         ring[:, latest % slots, place] = line[-slots:].swapaxes(0, 1)
 
-    def _write_late(self, i: int, lo: int, now: int) -> None:
-        """Store what a delay on a cycle hears, now that all nodes of the cycle have spoken."""
+    def _recall(self, i: int, lo: int, out: np.ndarray) -> None:
+        """Return what a delay on a cycle was told before."""
+        place, age, ring = self.layout.delays[i], self.model.ages[i], self.state.ring
+        columns, streams = np.arange(place.start, place.stop), np.arange(len(ring))[:, None]
+        out[0, :, : len(age)] = ring[streams, (self.now + lo - age) % ring.shape[1], columns]
+
+    def _store(self, i: int, lo: int, given: np.ndarray) -> None:
         place, ring = self.layout.delays[i], self.state.ring
-        given = self._given(i, lo, lo + 1)[0]
-        ring[:, (now + lo) % ring.shape[1], place] = given[:, : place.stop - place.start]
+        ring[:, (self.now + lo) % ring.shape[1], place] = given[:, : place.stop - place.start]
 
 
 def _rows(signals: np.ndarray) -> np.ndarray:

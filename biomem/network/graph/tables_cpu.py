@@ -9,13 +9,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from biomem.backends.simd import lanes_of
+from biomem.backends.simd_llvm import VECTOR_BYTES
 from biomem.backends.simd_ordered import WIDE
 from biomem.network.graph.nodes import IF, Affine, Conv2d, I, Neuron
 
 if TYPE_CHECKING:
     from biomem.network.graph.model import Graph
 
-__all__ = ["Cells", "Matrix", "Tables", "tables_of"]
+__all__ = ["Cells", "Matrix", "Tables", "tables_of", "zeros"]
 
 # Settings of a node's neurons: number; first places on the axes of membranes and currents, the
 # latter -1 where there are none; how a value moves; the choices of `Discretisation` as numbers.
@@ -91,6 +92,14 @@ class Tables(NamedTuple):
     widest: int
 
 
+def zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return zeros from the start of a cache line on: a vector astride two costs two loads."""
+    size = math.prod(shape)
+    room = np.zeros(size + VECTOR_BYTES // dtype.itemsize, dtype)
+    first = -room.ctypes.data % VECTOR_BYTES // dtype.itemsize
+    return room[first : first + size].reshape(shape)
+
+
 _TABLES: WeakKeyDictionary[Graph, Tables] = WeakKeyDictionary()
 
 
@@ -133,7 +142,8 @@ def _matrix(weight: np.ndarray, bias: np.ndarray, lanes: int) -> Matrix:
     ends = [*range(wide, stride + 1, wide)]
     ends += range(stride - stride % wide + lanes, stride + 1, lanes)
     panels = np.split(rows, ends[:-1], axis=1)
-    flat = np.concatenate([panel.reshape(-1) for panel in panels])
+    flat = zeros((rows.size,), rows.dtype)
+    np.concatenate([panel.reshape(-1) for panel in panels], out=flat)
     return Matrix(flat, np.pad(bias, (0, -len(bias) % lanes)))
 
 

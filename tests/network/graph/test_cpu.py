@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
 
 import numpy as np
 import pytest
@@ -207,6 +209,22 @@ def test_threads_share_out_the_streams_and_change_no_bit(monkeypatch):
     monkeypatch.setattr(cpu._Walk, "run", lambda self, *a: (walks.append(self), run(self, *a))[1])
     check(graph, np.random.default_rng(0).normal(size=(60, 3, 11)))
     assert sorted(walk.xs.shape[1] for walk in walks) == [1, 2]
+
+
+def test_what_a_chunk_needed_goes_with_it(monkeypatch):
+    graph, x = layered((5, 4), 0.5, "float64")
+    walks = []
+    run = cpu._Walk.run
+    monkeypatch.setattr(
+        cpu._Walk, "run", lambda self, *a: (walks.append(weakref.ref(self)), run(self, *a))[1]
+    )
+    gc.disable()
+    try:
+        Simulator(graph, batch=2, progress=False).run(x)
+        left = [walk() for walk in walks]
+    finally:
+        gc.enable()
+    assert left == [None]
 
 
 def test_a_frozen_input_is_read_as_any_other():
