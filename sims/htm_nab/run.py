@@ -57,11 +57,12 @@ def parameters(values: np.ndarray, changes: dict[str, Any], seed: int) -> HTMDet
 
 
 def ensemble(values: np.ndarray, changes: dict[str, Any], seed: int) -> HTMEnsembleParams:
-    """Return the pair of HTMs of one file."""
+    """Return the HTMs of one file."""
     n = max(1, probation(len(values)))
     span = values if changes["range"] == "file" else values[:n]
     low, high = float(span.min()), float(span.max())
-    return HTMEnsembleParams.pair(low, high, values[:n], probation=n, table=True, seed=seed)
+    build = getattr(HTMEnsembleParams, changes["ensemble"])
+    return build(low, high, values[:n], probation=n, table=True, seed=seed)
 
 
 def quieted(scores: np.ndarray, quiet: int) -> np.ndarray:

@@ -37,6 +37,7 @@ class Constants(NamedTuple):
     size: int
     period: int
     window: int
+    forgotten: float
     two_sided: bool
 
 
@@ -48,6 +49,7 @@ def constants_of(params: reference.AnomalyLikelihoodParams) -> Constants:
         size=params.historic_window,
         period=params.reestimation_period,
         window=params.averaging_window,
+        forgotten=float(params.forgotten),
         two_sided=params.two_sided,
     )
 
@@ -86,7 +88,8 @@ def _recent(ring, stop, count):
 @njit(cache=True)
 def _estimate(raws, values, c, tick):
     count = min(tick, c.size)
-    skip = min(tick, max(0, c.learning - max(0, tick - c.size)))
+    early = max(c.learning, int(c.forgotten * tick))
+    skip = min(tick, max(0, early - max(0, tick - c.size)))
     left = count - skip
     if left <= 0:
         return NULL_MEAN, NULL_STD

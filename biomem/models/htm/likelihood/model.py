@@ -1,14 +1,14 @@
 """Anomaly likelihood: how unlikely the recent raw anomaly scores are, given their own history.
 
 Let ``s_i`` be the raw score and ``v_i`` the metric value of record ``i``, counted from 0, and
-``w, L, E, H, P`` the averaging window, learning period, estimation samples, historic window and
-re-estimation period. The history holds the last ``H`` records before ``i``.
+``w, L, E, H, P, f`` the averaging window, learning period, estimation samples, historic window,
+re-estimation period and share forgotten. The history holds the last ``H`` records before ``i``.
 
 While ``i < L + E`` the likelihood is 0.5. After that::
 
     m_j      = mean(s_j, and up to w - 1 scores before it)          not reaching beyond the history
     estimate   when i == L + E or i mod P == 0, over the history less its first
-               min(i, max(0, L - max(0, i - H))) records:
+               min(i, max(0, max(L, floor(f i)) - max(0, i - H))) records:
                mean = max(avg(m), 0.03)     std = sqrt(max(var(m), 0.0003))
                mean, std = 0.5, 1000        if var(v) < 1.5e-5, or nothing is left
                t_{i-1} = tail(m_{i-1})
@@ -124,7 +124,8 @@ def estimate(
         The last n >= 1 records before `tick`, oldest first.
     """
     shifted_out = max(0, tick - params.historic_window)
-    skip = min(tick, max(0, params.learning_period - shifted_out))
+    early = max(params.learning_period, int(params.forgotten * tick))
+    skip = min(tick, max(0, early - shifted_out))
     averages = moving_average(raws, params.averaging_window)[skip:]
     with np.errstate(over="ignore", invalid="ignore"):
         # A history that overflows has no finite variance, hence is not flat.

@@ -31,6 +31,9 @@ class AnomalyLikelihoodParams(Params):
         Records between two estimates, >= 1.
     averaging_window : int
         Raw scores averaged before they are compared with the distribution, >= 1.
+    forgotten : float
+        Share of all records so far, from the first on, that no estimate uses, in [0, 1): raw scores
+        fall while the detector learns, and how high they were then says little of what is usual.
     two_sided : bool
         Treat a mean score far *below* the distribution as just as unlikely as one far above.
         The detector behind the published NAB results is one-sided.
@@ -46,6 +49,7 @@ class AnomalyLikelihoodParams(Params):
     historic_window: int = 8640
     reestimation_period: int = 100
     averaging_window: int = 10
+    forgotten: float = 0.0
     two_sided: bool = False
 
     def __post_init__(self) -> None:
@@ -60,6 +64,7 @@ class AnomalyLikelihoodParams(Params):
             whole = isinstance(value, int) and not isinstance(value, bool)
             hint = "it must hold one averaging window" if name == "historic_window" else ""
             require(self, name, whole and value >= least, f"an integer >= {least}", hint)
+        require(self, "forgotten", 0 <= self.forgotten < 1, "in [0, 1)")
         require(self, "two_sided", isinstance(self.two_sided, bool), "True or False")
 
     @property
