@@ -62,7 +62,8 @@ def ensemble(values: np.ndarray, changes: dict[str, Any], seed: int) -> HTMEnsem
     span = values if changes["range"] == "file" else values[:n]
     low, high = float(span.min()), float(span.max())
     build = getattr(HTMEnsembleParams, changes["ensemble"])
-    return build(low, high, values[:n], probation=n, table=True, seed=seed)
+    copies = {"copies": changes["copies"]} if "copies" in changes else {}
+    return build(low, high, values[:n], probation=n, table=True, seed=seed, **copies)
 
 
 def quieted(scores: np.ndarray, quiet: int) -> np.ndarray:

@@ -120,6 +120,33 @@ def test_the_pair_takes_its_second_scale_from_what_is_known() -> None:
     assert eval(repr(p), {**globals()}) == p
 
 
+def test_the_trio_is_the_pair_with_its_first_htm_once_more() -> None:
+    known = [10.0, 12.0, 14.0, 16.0, 900.0]
+    given = {"probation": 100, "time_of_day": False, "quiet": 9}
+    pair = HTMEnsembleParams.pair(0.0, 1000.0, known, seed=2, **given)
+    trio = HTMEnsembleParams.trio(0.0, 1000.0, known, seed=2, **given)
+    first, again, last = trio.members
+    assert (first, last) == pair.members
+    pooler, memory = again.detector.spatial_pooler, again.detector.temporal_memory
+    other = HTMEnsembleParams.pair(0.0, 1000.0, known, seed=1002, **given).members[0]
+    assert again == other
+    assert pooler.seed != first.detector.spatial_pooler.seed
+    assert memory.seed != first.detector.temporal_memory.seed
+    assert again.detector.value == first.detector.value
+    assert trio.likelihood == pair.likelihood.replace(averaging_window=12, forgotten=0.25)
+    assert trio.quiet == 9
+    more = HTMEnsembleParams.trio(0.0, 1000.0, known, seed=2, copies=2, **given)
+    assert more.members[:2] == trio.members[:2]
+    assert more.members[4] == trio.members[2]
+    seeds = [m.detector.temporal_memory.seed for m in more.members]
+    assert len(set(seeds[:4])) == 4
+    assert len(set(seeds[4:])) == 2
+    assert [m.scale is None for m in more.members] == [True] * 4 + [False] * 2
+    assert eval(repr(trio), {**globals()}) == trio
+    judged = HTMEnsembleParams.trio(0.0, 1.0, known, likelihood=JUDGE, members=pair.members)
+    assert (judged.likelihood, judged.members) == (JUDGE, pair.members)
+
+
 @pytest.mark.parametrize(
     ("build", "text"),
     [
@@ -128,6 +155,7 @@ def test_the_pair_takes_its_second_scale_from_what_is_known() -> None:
         (lambda: params(range_fraction=-0.1), "range_fraction must be finite and >= 0"),
         (lambda: HTMMember(detector=one(1.0, True), scale=1.0), "give centre and scale or neither"),
         (lambda: HTMMember(detector=one(1.0, True), centre=0.0, scale=0.0), "scale must be finite"),
+        (lambda: HTMEnsembleParams.trio(0.0, 1.0, [1.0], copies=0), "copies must be an integer"),
         (lambda: HTMEnsembleParams.pair(0.0, 1.0, []), "known must hold finite values"),
         (lambda: HTMEnsembleParams.pair(0.0, 1.0, [math.nan]), "known must hold finite values"),
     ],

@@ -42,6 +42,7 @@ def assert_same_bits(got: tuple, want: tuple) -> None:
     window=st.integers(1, 12),
     extra=st.integers(0, 60),
     period=st.integers(1, 20),
+    forgotten=st.sampled_from([0.0, 0.25, 0.6, 0.99]),
     two_sided=st.booleans(),
     scale=st.sampled_from([1e-3, 1.0, 1e5, 1e308]),
     cut=st.integers(0, 150),
@@ -53,6 +54,7 @@ def test_scan_in_two_chunks_equals_the_reference(
     window: int,
     extra: int,
     period: int,
+    forgotten: float,
     two_sided: bool,
     scale: float,
     cut: int,
@@ -64,6 +66,7 @@ def test_scan_in_two_chunks_equals_the_reference(
         averaging_window=window,
         historic_window=window + extra,
         reestimation_period=period,
+        forgotten=forgotten,
         two_sided=two_sided,
     )
     rng = np.random.default_rng(seed)

@@ -45,7 +45,8 @@ def by_queues(p: AnomalyLikelihoodParams, raws: np.ndarray, values: np.ndarray) 
                 for s, _ in history:
                     buffer.append(s)
                     means.append(np.mean(buffer))
-                skip = min(i, max(0, p.learning_period - max(0, i - p.historic_window)))
+                early = max(p.learning_period, math.floor(p.forgotten * i))
+                skip = min(i, max(0, early - max(0, i - p.historic_window)))
                 kept, metric = means[skip:], [v for _, v in history][skip:]
                 if not kept or np.var(metric) < 1.5e-5:
                     distribution = (0.5, 1000.0)
@@ -69,11 +70,19 @@ def by_queues(p: AnomalyLikelihoodParams, raws: np.ndarray, values: np.ndarray) 
     window=st.integers(1, 12),
     extra=st.integers(0, 60),
     period=st.integers(1, 20),
+    forgotten=st.sampled_from([0.0, 0.25, 0.6, 0.99]),
     two_sided=st.booleans(),
     seed=st.integers(0, 2**31),
 )
 def test_equals_the_equations_kept_in_queues(
-    learning: int, samples: int, window: int, extra: int, period: int, two_sided: bool, seed: int
+    learning: int,
+    samples: int,
+    window: int,
+    extra: int,
+    period: int,
+    forgotten: float,
+    two_sided: bool,
+    seed: int,
 ) -> None:
     model = AnomalyLikelihood(
         learning_period=learning,
@@ -81,6 +90,7 @@ def test_equals_the_equations_kept_in_queues(
         averaging_window=window,
         historic_window=window + extra,
         reestimation_period=period,
+        forgotten=forgotten,
         two_sided=two_sided,
     )
     rng = np.random.default_rng(seed)
@@ -104,6 +114,20 @@ def test_one_half_until_the_first_estimate() -> None:
     assert (likelihood[:50] == 0.5).all()
     assert (likelihood[50:] != 0.5).all()
     np.testing.assert_allclose(logs[:50], 0.0301030, atol=5e-8)
+
+
+def test_what_was_scored_while_learning_can_be_forgotten() -> None:
+    xs = quiet(400)
+    xs[:60, 0, 0] = 0.5 + 0.5 * np.random.default_rng(2).random(60)
+    xs[390:, 0, 0] = 0.5
+    found = {
+        share: run(
+            AnomalyLikelihood(learning_period=0, estimation_samples=20, forgotten=share), xs
+        )[1]
+        for share in (0.0, 0.25)
+    }
+    assert found[0.0][390:].max() < 0.2
+    assert found[0.25][390:].max() > 0.5
 
 
 def test_a_burst_is_reported_once_at_full_strength_and_again_after_quiet() -> None:

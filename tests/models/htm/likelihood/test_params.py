@@ -18,6 +18,9 @@ from biomem.models.htm.likelihood import AnomalyLikelihoodParams
         ("historic_window", 9),
         ("reestimation_period", 0),
         ("reestimation_period", True),
+        ("forgotten", 1.0),
+        ("forgotten", -0.1),
+        ("forgotten", float("nan")),
         ("two_sided", 1),
     ],
 )
