@@ -62,8 +62,8 @@ def ensemble(values: np.ndarray, changes: dict[str, Any], seed: int) -> HTMEnsem
     span = values if changes["range"] == "file" else values[:n]
     low, high = float(span.min()), float(span.max())
     build = getattr(HTMEnsembleParams, changes["ensemble"])
-    copies = {"copies": changes["copies"]} if "copies" in changes else {}
-    return build(low, high, values[:n], probation=n, table=True, seed=seed, **copies)
+    more = {k: changes[k] for k in ("copies",) if k in changes}
+    return build(low, high, values[:n], probation=n, table=True, seed=seed, **more)
 
 
 def quieted(scores: np.ndarray, quiet: int) -> np.ndarray:

@@ -176,15 +176,15 @@ class HTMEnsembleParams(Params):
         and leaves the first quarter of the records out of its estimates.
 
         Members run one after the other: time and memory are three times `copies` those of one HTM.
-        On NAB one core takes some 10 000 records/s with one copy and 3 500 with three.
+        One core takes some 3 500 records/s of NAB with one copy and 1 200 with three.
 
         Parameters
         ----------
         minimum, maximum, known, probation, seed
             As in `pair`.
         copies : int
-            Trios whose mean is taken, each from its own seeds. The score is no better for it on
-            average, but hangs less on the seed.
+            Trios whose mean is taken, each from its own seeds. On NAB more copies score no
+            better, and hang little less on the seed: one is enough.
         **changes
             Other arguments of `pair`, or parameters of the class.
         """
