@@ -109,6 +109,8 @@ def example() -> SpikingNetwork:
                 stp=_SHORT.replace(spread=0.5),
             ),
             Projection(pre="b", post="a", name="matrix", weight=Uniform(), stdp=_LEARNING),
+            Projection(pre="c", post="d", name="alike", weight=-0.02),
+            Projection(pre="a", post="c", name="bits", weight=0.05, rule=Bernoulli(p=0.4)),
             Projection(
                 pre="a", post="d", name="late", weight=0.3, rule=FixedOutDegree(k=3), delay=_OWN
             ),

@@ -43,6 +43,8 @@ def deliver_rows(q, indptr, target, bits, weight, sums, ids):
         if q[BY_SOURCE]:
             return _csr_by_source(indptr[q[INDPTR] :], target[q[SYN_TARGET] :], own, sums, ids)
         return _csr(indptr[q[INDPTR] :], target[q[SYN_TARGET] :], own, sums, ids)
+    if q[FORM] == DENSE and q[BY_SOURCE]:
+        return _alike(own, sums, ids)
     if q[FORM] == DENSE:
         return _dense(q[INDPTR], indptr, own, sums, ids)
     if q[FORM] == ONE_TO_ONE:
@@ -84,6 +86,17 @@ def _count(indptr, ids):
     for s in ids:
         events += indptr[s + 1] - indptr[s]
     return events
+
+
+@njit(cache=True)
+def _alike(weights, sums, ids):
+    """Bring the same to all targets."""
+    total = sums.dtype.type(0)
+    for s in ids:
+        total += weights[s]
+    for k in range(sums.shape[0]):
+        sums[k] += total
+    return ids.shape[0] * sums.shape[0]
 
 
 @njit(cache=True)

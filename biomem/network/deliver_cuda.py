@@ -126,6 +126,8 @@ def _deliver_case(names: tuple[str, ...], seed: int) -> Launch:
     return Launch(blocks=3, threads=2, args=args)
 
 
+_HELD = ("learned", "dense", "source", "one", "late", "matrix", "alike", "bits")
+
 _HEAD = "int64[:, ::1], int64[:, ::1], int64, int64, int64, float64, boolean[:, :, ::1]"
 _ROW, _ROWS = "float64[::1]", "float64[:, ::1]"
 _TAIL = f"{_ROW}, {_ROW}, {_ROW}, {_ROWS}, {_ROWS}, int64[:, ::1], int64[:, :, ::1], int64[::1]"
@@ -136,7 +138,7 @@ _STORED = f"int64[::1], uint32[::1], int64[::1], int32[::1], {_ROW}, {_ROWS}"
     "net_deliver",
     f"void({_HEAD}, {_STORED}, {_TAIL})",
     reference=_deliver_reference,
-    case=lambda seed: _deliver_case(("learned", "dense", "source", "one", "late", "matrix"), seed),
+    case=lambda seed: _deliver_case(_HELD, seed),
 )
 def net_deliver(
     populations,

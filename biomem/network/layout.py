@@ -217,11 +217,12 @@ class Layout:
             most = pre.n * max(projection.rule.k, 1)
             return np.full(n_post, abs(float(projection.weight)) * most)  # type: ignore[arg-type]
         given = np.asarray(self.arrays[f"{projection.name}/weight"])
-        if f"{projection.name}/target" in self.arrays and projection.stdp is None:
+        size = constant(given) if projection.stdp is None else None
+        if size is not None and f"{projection.name}/target" in self.arrays:
             target = np.asarray(self.arrays[f"{projection.name}/target"])
-            size = constant(given)
-            if size is not None:
-                return in_degree(target, n_post).astype(np.float64) * abs(size)
+            return in_degree(target, n_post).astype(np.float64) * abs(size)
+        if size is not None and given.shape == (pre.n, n_post):
+            return np.full(n_post, pre.n * abs(size))
         weight = np.abs(given.astype(np.float64))
         if projection.stdp is not None:
             weight = np.full_like(weight, max(abs(projection.stdp.w_min), projection.stdp.w_max))
@@ -346,7 +347,7 @@ class Layout:
                     -1 if delay is None else delay,
                     synapses,
                     projection_rng(self.params.seed, number).key,
-                    by_source=form in ("csr", "bits") and self._by_source(projection),
+                    by_source=form in ("csr", "bits", "dense") and self._by_source(projection),
                     **places,
                 )
             )
@@ -354,14 +355,19 @@ class Layout:
         return tuple(placed)
 
     def _by_source(self, projection: Projection) -> bool:
-        """Tell whether one weight per source says it all, of an indexed projection."""
+        """Tell whether one weight per source says it all, of an index or a matrix without one."""
         if isinstance(self.params.named[projection.pre].neuron, CurrentInput):
             return False
         if isinstance(projection.delay, Params) or projection.stp or projection.stdp:
             return False
         weight = np.asarray(self.arrays[f"{projection.name}/weight"])
+        indexed = f"{projection.name}/target" in self.arrays
+        if projection.storage == "dense" and indexed:
+            return False
         if not weight.size or not any(weight.strides):
             return True
+        if not indexed:
+            return bool((weight == weight[:, :1]).all())
         changes = np.flatnonzero(weight[1:] != weight[:-1]) + 1
         begins = np.asarray(self.arrays[f"{projection.name}/indptr"])
         return len(changes) < len(begins) and bool(np.isin(changes, begins).all())
@@ -435,7 +441,8 @@ class Layout:
         if projection.storage == "dense" or (projection.storage == "csr" and indexed):
             return projection.storage, "asked for"
         if not indexed:
-            return "dense", "given as a matrix"
+            alike = ", with one weight per source" if self._by_source(projection) else ""
+            return "dense", f"given as a matrix{alike}"
         if projection.stdp is not None or isinstance(projection.delay, Params):
             return "csr", "every synapse has a state or delay of its own"
         if projection.stp is not None and projection.stp.spread > 0:

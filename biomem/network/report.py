@@ -51,6 +51,8 @@ def held(net: SpikingNetwork, q: ProjectionLayout) -> int:
         return weight * int(net.weights[f"{q.projection.name}/weight"].size)
     if q.form == "bits":
         return n_pre * (-(-n_post // 8) + weight) + 8 * (n_pre + 1)
+    if q.by_source and q.form == "dense":
+        return n_pre * weight
     if q.by_source:
         return q.synapses * index + n_pre * weight + 8 * (n_pre + 1)
     per_synapse = weight + (index if q.form == "csr" else 0) + (4 if q.delay < 0 else 0)

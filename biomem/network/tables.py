@@ -262,11 +262,13 @@ def _projection_row(
             matrix = np.zeros((n_pre, post.n))
             matrix[np.repeat(np.arange(n_pre), np.diff(indptr)), target] = weight
             weight = matrix
-        if q.by_source:
+        if q.by_source and indexed:
             # A source without synapses has none to take the weight of; any will do.
             same = constant(weight)
             weight = np.append(weight, 0.0) if same is None else np.full(1, same)
             weight = weight[np.minimum(indptr[:-1], len(weight) - 1)]
+    elif q.by_source:
+        weight = weight[:, 0]
     if q.delay < 0:
         row[SYN_DELAY] = piles["delay"].add(layout.delays(q.projection))
     if q.graded:

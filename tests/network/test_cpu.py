@@ -349,6 +349,21 @@ def test_populations_of_whole_vectors_equal_the_reference(dtype, by_source, rese
         assert_same(outcome(net, "numba", None, 60), outcome(net, "numba", None, 60, chunk=chunk))
 
 
+@pytest.mark.parametrize("rows", ["constant", "by source", "all different"])
+def test_a_matrix_of_like_rows_equals_the_reference(rows):
+    net = wired(AllToAll(), weight=0.05)
+    [name] = [q.projection.name for q in net.layout.projections if isinstance(q.rule, AllToAll)]
+    weight = np.array(net.weights[f"{name}/weight"])
+    if rows != "constant":
+        weight[2] *= 1.5
+        weight[3, 1] += 0.01 * (rows == "all different")
+    changed = net.with_weights({f"{name}/weight": weight})
+    [q] = [q for q in changed.layout.projections if q.projection.name == name]
+    assert q.by_source == (rows != "all different")
+    want = assert_kernel_equals_reference(changed, ticks=60, batch=2)
+    assert want["spikes"].any()
+
+
 def test_currents_through_an_index_of_one_weight_equal_the_reference():
     net = SpikingNetwork(
         populations=(

@@ -283,6 +283,7 @@ def test_the_cases_hold_every_kind() -> None:
         "conductance",
     }
     assert {q.form for q in layout.projections} == {
+        "bits",
         "csr",
         "dense",
         "one_to_one",

@@ -147,7 +147,8 @@ def test_the_gap_table_is_the_survival_of_a_geometric_law(p):
 @pytest.mark.parametrize(
     ("rule", "changes", "form", "reason"),
     [
-        (AllToAll(), {}, "dense", "given as a matrix"),
+        (AllToAll(), {}, "dense", "given as a matrix, with one weight per source"),
+        (AllToAll(), {"weight": Normal()}, "dense", "given as a matrix"),
         (OneToOne(), {}, "one_to_one", "one synapse per source"),
         (Bernoulli(p=0.05), {}, "csr", "< 0.2: following an index is faster"),
         (Bernoulli(p=0.9), {}, "bits", "one weight per source: a bit per pair"),
@@ -201,6 +202,7 @@ def test_explain_counts_the_memory():
             Projection(pre="noise", post="cells", name="constant", rule=Bernoulli(p=0.1)),
             Projection(pre="noise", post="cells", name="few", rule=Bernoulli(p=0.05)),
             Projection(pre="noise", post="cells", name="procedural", rule=Procedural(k=10)),
+            Projection(pre="noise", post="cells", name="alike", rule=AllToAll()),
         ),
     )
     lines = net.explain().splitlines()
@@ -214,6 +216,8 @@ def test_explain_counts_the_memory():
     synapses = len(net.weights["few/target"])
     assert f"{synapses * 2 / 1e3 + 0.8 + 0.808:.3g} kB" in size["few"]
     assert "0 B" in size["procedural"]
+    assert "20,000" in size["alike"]
+    assert "800 B" in size["alike"]
     assert lines[-1] == "ring of 10 ticks x 200 ports of int64: 16 kB per stream"
 
 
