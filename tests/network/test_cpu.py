@@ -384,6 +384,7 @@ def test_currents_through_an_index_of_one_weight_equal_the_reference():
     assert_kernel_equals_reference(net)
 
 
+@pytest.mark.slow  # compiles the whole kernel once more
 def test_more_than_65536_neurons_take_wide_indices():
     n = 2**16 + 9
     net = SpikingNetwork(
