@@ -39,9 +39,10 @@ def _borrowed(context: Any, builder: Any, kind: Any, value: Any) -> Any:
         array.parent = cgutils.get_null_value(array.parent.type)
         return array._getvalue()
     if isinstance(kind, types.BaseTuple):
+        members: Any = kind
         items = [
             _borrowed(context, builder, item, builder.extract_value(value, i))
-            for i, item in enumerate(kind.types)
+            for i, item in enumerate(members)
         ]
         return context.make_tuple(builder, kind, items)
     return value
