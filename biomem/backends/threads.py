@@ -22,12 +22,15 @@ WORTH_A_THREAD = 2_000_000
 def spread(run: Callable[[int, int], None], count: int, multiply_adds: float) -> None:
     """Call ``run(start, stop)`` over all of ``range(count)``, on several threads where it pays.
 
-    There are at most as many as ``numba.get_num_threads()`` says.
+    There are at most as many as ``numba.get_num_threads()`` says, of which the caller's is one: a
+    thread that starts beside a waiting one may share its core for a while.
     """
     threads = int(min(numba.get_num_threads(), count, max(1.0, multiply_adds / WORTH_A_THREAD)))
     if threads <= 1:
         run(0, count)
         return
     cuts = [count * i // threads for i in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(run, cuts[:-1], cuts[1:]))
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = pool.map(run, cuts[1:-1], cuts[2:])
+        run(*cuts[:2])
+        list(others)

@@ -48,8 +48,8 @@ PLASTIC, STP, TRACE_PRE, TRACE_POST, INCOMING = (
 )
 
 
-OPERATIONS = 4
-"""Multiply-adds of a unit and tick, roughly: what decides whether streams are worth a thread."""
+OPERATIONS = 50
+"""Multiply-adds that take as long as a unit for a tick: streams get threads where there are many."""
 
 # What is inlined by force stands at one place of the tick. Called, it would take the hundreds of
 # numbers that describe a network's arrays one by one.
