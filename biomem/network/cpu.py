@@ -49,7 +49,7 @@ PLASTIC, STP, TRACE_PRE, TRACE_POST, INCOMING = (
 
 
 OPERATIONS = 50
-"""Multiply-adds that take as long as a unit for a tick: streams get threads where there are many."""
+"""Multiply-adds that take as long as a tick of a unit; with many, streams get threads."""
 
 # What is inlined by force stands at one place of the tick. Called, it would take the hundreds of
 # numbers that describe a network's arrays one by one.
