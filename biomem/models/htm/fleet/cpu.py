@@ -61,7 +61,7 @@ _outside = likelihood.range_rule
 _resolution_for = njit(cache=True)(resolution_for)
 
 
-@njit(cache=True, _nrt=False)
+@njit(cache=True)
 def _encode(state, b, value, seconds, c, bits):
     encoder = EncoderConstants(
         c.size,
