@@ -261,9 +261,9 @@ def _mark(typingctx, words, x, vectors):
 
 
 @intrinsic
-def _lowest_bit(typingctx, word):
+def _first_bit(typingctx, word):
     def generate(context, builder, signature, args):
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), generate
 
@@ -284,7 +284,7 @@ def find(x, words, channels, values):
     for k in range(len(words)):
         word = words[k]
         while word != 0:
-            i = 64 * k + _lowest_bit(word)
+            i = 64 * k + _first_bit(word)
             channels[found] = i
             values[found] = x[i]
             found += 1
@@ -305,14 +305,6 @@ def _set_bits(typingctx, flags, at):
         return builder.bitcast(builder.icmp_unsigned("!=", x, llvm.like(x.type, 0)), ir.IntType(64))
 
     return types.uint64(flags, types.intp), generate
-
-
-@intrinsic
-def _first_bit(typingctx, word):
-    def generate(context, builder, signature, args):
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.int64(types.uint64), generate
 
 
 @intrinsic

@@ -9,7 +9,7 @@ import numpy as np
 from biomem.backends.borrow import borrow
 from biomem.backends.jit import njit
 from biomem.engine.random import BUILD_TICK, Stream
-from biomem.engine.random_cpu import below, words
+from biomem.engine.random_cpu import below
 from biomem.engine.random_vectors_cpu import LANES, draw_row64
 from biomem.network.gaps import GAP_BLOCK
 from biomem.network.sources_cpu import gap_of
@@ -22,24 +22,16 @@ FEW = 2 * LANES
 
 
 @njit(cache=True)
-def _four(key, entity, first, c0, c1, c2, c3):
-    """Draw the words of one entity, the first of every four in `c0`, and so on."""
-    # Nothing but ciphers in the loop, so several run in one vector.
-    for block in range(c0.shape[0]):
-        c0[block], c1[block], c2[block], c3[block] = words(
-            key, NET_CONNECT, entity, first + block, BUILD_TICK
-        )
-
-
-@njit(cache=True)
 def draw_below(key, rows, first, n, out):
     """Fill row ``i`` of `out` with integers below `n`, from the words of entity ``rows[i]``."""
-    k, limit = out.shape[1], np.uint64(n)
-    w = np.empty((4, (k + 3) // 4), np.uint32)
+    k, half = out.shape[1], np.uint64(32)
+    # Two words of 32 bits in each; whole vectors of ciphers, the last of them partly in vain.
+    u = np.empty(((k + 1) // 2 + FEW - 1) // FEW * FEW, np.uint64)
     for i in range(rows.shape[0]):
-        _four(key, rows[i], first, w[0], w[1], w[2], w[3])
+        draw_row64(u, key, NET_CONNECT, rows[i], first, BUILD_TICK)
         for j in range(k):
-            out[i, j] = below(w[j & 3, j >> 2], limit)
+            # The first of two words is the upper half.
+            out[i, j] = below(np.uint32(u[j >> 1] >> (half * np.uint64(1 - (j & 1)))), n)
 
 
 @njit(cache=True)

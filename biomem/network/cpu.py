@@ -13,7 +13,7 @@ import numpy as np
 
 from biomem.backends.borrow import borrow
 from biomem.backends.jit import njit
-from biomem.backends.simd import positions
+from biomem.backends.simd import copy, positions
 from biomem.backends.threads import spread
 from biomem.network import tables as t
 from biomem.network.deliver_cpu import deliver_currents, deliver_each, deliver_rows, learn
@@ -144,13 +144,6 @@ def _learn(net, number, state, b, spikes):
 
 
 @njit(cache=True)
-def _clear(x):
-    # A loop: a slice that is assigned to compiles the text of its errors too, for a second.
-    for i in range(x.shape[0]):
-        x[i] = 0
-
-
-@njit(cache=True)
 def _driven(net):
     """Tell whether any currents come from outside."""
     found = 0
@@ -159,26 +152,20 @@ def _driven(net):
     return found > 0
 
 
-@njit(cache=True)
-def _copy(x, out):
-    for i in range(x.shape[0]):
-        out[i] = x[i]
-
-
 @njit(cache=True, nogil=True)
 def _streams(net, state, xs, tick, spikes, traces, room, start, stop):
     """Advance some of the streams over a chunk; `room` is scratch memory, of any content."""
     net, state, xs, spikes, traces = borrow((net, state, xs, spikes, traces))
     outside, ids, u, room = borrow(room)
     driven = _driven(net)
-    _clear(outside)
+    outside[:] = 0
     for b in range(start, stop):
         ring = state.ring[b]
         for k in range(xs.shape[0]):
             now = tick + k
             arrivals = ring[now % ring.shape[0]]
             if driven:
-                _clear(outside)
+                outside[:] = 0
             for number in net.order:
                 p = net.populations[number]
                 fired = spikes[k, b, p[UNIT] : p[UNIT] + p[N]]
@@ -204,12 +191,12 @@ def _streams(net, state, xs, tick, spikes, traces, room, start, stop):
             for p in net.populations:
                 if p[TRACED] >= 0:
                     v = state.v[b, p[OWN] : p[OWN] + p[N]]
-                    _copy(v, traces[k, b, p[TRACED] : p[TRACED] + p[N]])
+                    copy(traces[k, b, p[TRACED] : p[TRACED] + p[N]], v)
         if xs.shape[0]:
             for p in net.populations:
                 if p[KIND] >= LEAKY:
                     last = spikes[xs.shape[0] - 1, b, p[UNIT] : p[UNIT] + p[N]]
-                    _copy(last, state.fired[b, p[OWN] : p[OWN] + p[N]])
+                    copy(state.fired[b, p[OWN] : p[OWN] + p[N]], last)
 
 
 def scan(

@@ -23,7 +23,7 @@ GUIDE_BITS = 10
 """Leading bits of a word by which the search for its gap begins."""
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def gap_table(p: float) -> NDArray[np.uint64]:
     """Return ``q^m 2^64`` for m = 1 ... 256, ``q = 1 - p``: what a gap of more than m trials means.
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from biomem.engine.params import Params
 from biomem.errors import ParameterError
 from biomem.network.coefficients import NeuronCoefficients, coefficients
-from biomem.network.connect import Convolution, OneToOne, Procedural, in_degree
+from biomem.network.connect import Convolution, OneToOne, Procedural
 from biomem.network.neurons import (
     LIF,
     AdaptiveLIF,
@@ -36,6 +36,7 @@ from biomem.network.neurons import (
     SpikeInput,
 )
 from biomem.network.params import MAX_DELAY, Population, Projection, SpikingNetworkParams
+from biomem.network.patterns import in_degree
 from biomem.network.weights import constant, projection_rng
 from biomem.typing import Array
 

@@ -18,9 +18,9 @@ from biomem.network import (
     FixedOutDegree,
     Procedural,
     SmallWorld,
-    connect,
+    patterns,
 )
-from biomem.network.connect import Ends
+from biomem.network.patterns import Ends
 
 
 def ends(n_pre, n_post=None, *, pre=None, post=None):
@@ -171,9 +171,9 @@ def test_the_shape_a_convolution_makes():
 @pytest.mark.parametrize("same", [False, True])
 def test_compiled_draws_of_large_patterns_are_those_of_the_reference(rule, same, monkeypatch):
     both = Ends(600 if same else 700, 600, same, None, None)
-    assert both.n_pre * both.n_post > connect.COMPILED_ABOVE
+    assert both.n_pre * both.n_post > patterns.COMPILED_ABOVE
     compiled = rule.pattern(both, Rng(5))
-    monkeypatch.setattr(connect, "COMPILED_ABOVE", 2**62)
+    monkeypatch.setattr(patterns, "COMPILED_ABOVE", 2**62)
     reference = rule.pattern(both, Rng(5))
     for got, want in zip(compiled, reference, strict=True):
         np.testing.assert_array_equal(got, want, strict=True)
